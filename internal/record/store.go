@@ -1,0 +1,174 @@
+package record
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/yaml"
+
+	"gitlab.com/rollstep/rollstep/internal/hint"
+)
+
+var (
+	configMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+	secrets    = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
+)
+
+// Label marks the objects in which rollstep remembers; its value is the release.
+const Label = "rollstep.gitlab.io/record"
+
+// Store reads and writes the record of one release. A write succeeds only if
+// nobody else wrote since the last read.
+type Store struct {
+	client    dynamic.Interface
+	namespace string
+	release   string
+
+	version string // resourceVersion read or written last; "" if there is no record
+	written string // its content
+}
+
+// NewStore returns the store of a release whose record lies in namespace.
+func NewStore(client dynamic.Interface, namespace, release string) *Store {
+	return &Store{client: client, namespace: namespace, release: release}
+}
+
+// Name is the name of the record's ConfigMap and of the lock's Lease.
+func (s *Store) Name() string { return "rollstep-" + s.release }
+
+// Read returns the record, an empty one if there is none.
+func (s *Store) Read(ctx context.Context) (*Record, error) {
+	cm, err := s.client.Resource(configMaps).Namespace(s.namespace).Get(ctx, s.Name(), metav1.GetOptions{})
+	if errors.IsNotFound(err) {
+		s.version, s.written = "", ""
+		return &Record{Release: s.release}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	text, _, _ := unstructured.NestedString(cm.Object, "data", "record")
+	r := &Record{}
+	if err := yaml.UnmarshalStrict([]byte(text), r); err != nil || r.Release != s.release {
+		return nil, refuse(
+			fmt.Sprintf("Repair it, or remove it (kubectl -n %s delete configmap %s): a canary in flight is found again by its labels", s.namespace, s.Name()),
+			"the record in ConfigMap %s/%s cannot be read (%v)", s.namespace, s.Name(), err)
+	}
+	s.version, s.written = cm.GetResourceVersion(), text
+	return r, nil
+}
+
+// Write stores the record, unless it is stored so already.
+func (s *Store) Write(ctx context.Context, r *Record) error {
+	text, err := yaml.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if string(text) == s.written && s.version != "" {
+		return nil
+	}
+	cm := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1",
+		"kind":       "ConfigMap",
+		"metadata":   s.metadata(s.Name()),
+		"data":       map[string]any{"record": string(text)},
+	}}
+	ri := s.client.Resource(configMaps).Namespace(s.namespace)
+	var stored *unstructured.Unstructured
+	if s.version == "" {
+		stored, err = ri.Create(ctx, cm, metav1.CreateOptions{})
+	} else {
+		cm.SetResourceVersion(s.version)
+		stored, err = ri.Update(ctx, cm, metav1.UpdateOptions{})
+	}
+	if errors.IsConflict(err) || errors.IsAlreadyExists(err) || errors.IsNotFound(err) {
+		stored, err = s.unlessOurs(ctx, string(text), err)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the record: %w", err)
+	}
+	s.version, s.written = stored.GetResourceVersion(), string(text)
+	return nil
+}
+
+// unlessOurs looks whether the write that seems to have failed was ours, its
+// answer lost on the way.
+func (s *Store) unlessOurs(ctx context.Context, text string, failure error) (*unstructured.Unstructured, error) {
+	live, err := s.client.Resource(configMaps).Namespace(s.namespace).Get(ctx, s.Name(), metav1.GetOptions{})
+	if err == nil {
+		if stored, _, _ := unstructured.NestedString(live.Object, "data", "record"); stored == text {
+			return live, nil
+		}
+	}
+	return nil, &Refusal{hint.With(failure, "Somebody else changed the record meanwhile: look with rollstep status, then run the job again")}
+}
+
+func (s *Store) metadata(name string) map[string]any {
+	return map[string]any{
+		"name":      name,
+		"namespace": s.namespace,
+		"labels":    map[string]any{Label: s.release, "app.kubernetes.io/managed-by": "rollstep"},
+	}
+}
+
+// maxManifests is what an object may hold in etcd, less its own metadata.
+const maxManifests = 1 << 20
+
+// Keep stores the packed manifests of the release with that hash and returns
+// the name of the Secret that holds them.
+func (s *Store) Keep(ctx context.Context, hash string, packed []byte) (string, error) {
+	name := s.Name() + "-" + Short(hash)
+	if len(packed) > maxManifests*3/4 {
+		return "", hint.Errorf("Split the release into smaller ones, each with its own ROLLSTEP_RELEASE",
+			"the manifests are too large to be kept for a rollback (%d KiB compressed)", len(packed)>>10)
+	}
+	secret := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1",
+		"kind":       "Secret",
+		"metadata":   s.metadata(name),
+		"data":       map[string]any{"manifests": base64.StdEncoding.EncodeToString(packed)},
+	}}
+	_, err := s.client.Resource(secrets).Namespace(s.namespace).Create(ctx, secret, metav1.CreateOptions{})
+	if err != nil && !errors.IsAlreadyExists(err) {
+		return "", fmt.Errorf("keeping the manifests for a rollback: %w", err)
+	}
+	return name, nil
+}
+
+// Kept returns the packed manifests of a promoted release.
+func (s *Store) Kept(ctx context.Context, p Promotion) ([]byte, error) {
+	secret, err := s.client.Resource(secrets).Namespace(s.namespace).Get(ctx, p.Manifests, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("reading the manifests of release %s: %w", Short(p.Hash), err)
+	}
+	text, _, _ := unstructured.NestedString(secret.Object, "data", "manifests")
+	return base64.StdEncoding.DecodeString(text)
+}
+
+// Prune removes the manifests of releases that the record no longer knows.
+func (s *Store) Prune(ctx context.Context, r *Record) error {
+	known := map[string]bool{}
+	for _, p := range r.Promoted {
+		known[p.Manifests] = true
+	}
+	ri := s.client.Resource(secrets).Namespace(s.namespace)
+	list, err := ri.List(ctx, metav1.ListOptions{LabelSelector: Label + "=" + s.release})
+	if err != nil {
+		return err
+	}
+	for _, secret := range list.Items {
+		if known[secret.GetName()] || !strings.HasPrefix(secret.GetName(), s.Name()+"-") {
+			continue
+		}
+		if err := ri.Delete(ctx, secret.GetName(), metav1.DeleteOptions{}); err != nil && !errors.IsNotFound(err) {
+			return err
+		}
+	}
+	return nil
+}
