@@ -1,0 +1,245 @@
+// Package rollout says how far workloads have come and what holds them up. It
+// keeps a live view of a release's namespaces; all judgements on that view are
+// pure functions.
+package rollout
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/cache"
+)
+
+// Watcher keeps a live view of the workloads, pods and endpoints of some
+// namespaces. It lists and watches each kind once per namespace.
+type Watcher struct {
+	changed chan struct{}
+	stores  []cache.Store
+	stop    context.CancelCauseFunc
+
+	mu     sync.Mutex
+	failed error
+}
+
+// watched are the resources of the view, with the types they are kept as.
+// Everything else is kept as it comes.
+var watched = map[string]func() runtime.Object{
+	"deployments":    func() runtime.Object { return &appsv1.Deployment{} },
+	"replicasets":    func() runtime.Object { return &appsv1.ReplicaSet{} },
+	"pods":           func() runtime.Object { return &corev1.Pod{} },
+	"endpointslices": func() runtime.Object { return &discoveryv1.EndpointSlice{} },
+}
+
+// Resources every rollout needs to see.
+var (
+	Deployments    = appsv1.SchemeGroupVersion.WithResource("deployments")
+	ReplicaSets    = appsv1.SchemeGroupVersion.WithResource("replicasets")
+	StatefulSets   = appsv1.SchemeGroupVersion.WithResource("statefulsets")
+	DaemonSets     = appsv1.SchemeGroupVersion.WithResource("daemonsets")
+	Pods           = corev1.SchemeGroupVersion.WithResource("pods")
+	EndpointSlices = discoveryv1.SchemeGroupVersion.WithResource("endpointslices")
+)
+
+var always = []schema.GroupVersionResource{Deployments, ReplicaSets, Pods, EndpointSlices}
+
+// Watch begins to view namespaces until ctx ends, and returns when the view is
+// complete. more are resources to see besides those of every rollout.
+func Watch(ctx context.Context, client dynamic.Interface, namespaces []string, more ...schema.GroupVersionResource) (*Watcher, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	w := &Watcher{changed: make(chan struct{}, 1), stop: stop}
+	var synced []cache.InformerSynced
+	for _, namespace := range namespaces {
+		for _, resource := range append(append([]schema.GroupVersionResource{}, always...), more...) {
+			informer, err := w.informer(client, resource, namespace)
+			if err != nil {
+				stop(err)
+				return nil, err
+			}
+			synced = append(synced, informer.HasSynced)
+			go informer.RunWithContext(ctx)
+		}
+	}
+	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
+		return nil, context.Cause(ctx)
+	}
+	return w, nil
+}
+
+func (w *Watcher) informer(client dynamic.Interface, resource schema.GroupVersionResource, namespace string) (cache.SharedIndexInformer, error) {
+	ri := client.Resource(resource).Namespace(namespace)
+	informer := cache.NewSharedIndexInformer(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return ri.List(ctx, o) },
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			return ri.Watch(ctx, o)
+		},
+	}, &unstructured.Unstructured{}, 0, cache.Indexers{})
+	if err := informer.SetTransform(slim(watched[resource.Resource])); err != nil {
+		return nil, err
+	}
+	err := informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
+		// Everything else heals: the reflector lists and watches again.
+		if errors.IsForbidden(err) || errors.IsUnauthorized(err) || errors.IsNotFound(err) {
+			err = fmt.Errorf("watching %s in namespace %s: %w", resource.Resource, namespace, err)
+			w.fail(err)
+			w.stop(err)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { w.notify() },
+		UpdateFunc: func(any, any) { w.notify() },
+		DeleteFunc: func(any) { w.notify() },
+	})
+	w.stores = append(w.stores, informer.GetStore())
+	return informer, err
+}
+
+// slim keeps of an object what is judged: memory must stay flat with thousands
+// of pods.
+func slim(typed func() runtime.Object) cache.TransformFunc {
+	return func(o any) (any, error) {
+		u, ok := o.(*unstructured.Unstructured)
+		if !ok {
+			return o, nil
+		}
+		u.SetManagedFields(nil)
+		if typed == nil {
+			return u, nil
+		}
+		kept := typed()
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, kept); err != nil {
+			return nil, err
+		}
+		if pod, ok := kept.(*corev1.Pod); ok {
+			slimPod(pod)
+		}
+		return kept, nil
+	}
+}
+
+func slimPod(pod *corev1.Pod) {
+	slimContainers := func(containers []corev1.Container) []corev1.Container {
+		slimmed := make([]corev1.Container, len(containers))
+		for i, c := range containers {
+			slimmed[i] = corev1.Container{Name: c.Name, Image: c.Image, ReadinessProbe: c.ReadinessProbe, LivenessProbe: c.LivenessProbe, StartupProbe: c.StartupProbe}
+		}
+		return slimmed
+	}
+	pod.Annotations = nil
+	pod.Spec = corev1.PodSpec{
+		Containers:     slimContainers(pod.Spec.Containers),
+		InitContainers: slimContainers(pod.Spec.InitContainers),
+		NodeName:       pod.Spec.NodeName,
+		RestartPolicy:  pod.Spec.RestartPolicy,
+		Volumes:        pod.Spec.Volumes,
+	}
+}
+
+// Stop ends the view.
+func (w *Watcher) Stop() { w.stop(context.Canceled) }
+
+func (w *Watcher) notify() {
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (w *Watcher) fail(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failed == nil {
+		w.failed = err
+	}
+	w.notify()
+}
+
+// settleView is how long changes are gathered before they are looked at: a
+// pod's start alone makes several.
+const settleView = 20 * time.Millisecond
+
+// Until looks at the view whenever it changed, and at the latest after the time
+// that the last look asked for, until a look says done or fails.
+func (w *Watcher) Until(ctx context.Context, look func(*View) (done bool, again time.Duration, err error)) error {
+	for {
+		w.mu.Lock()
+		failed := w.failed
+		w.mu.Unlock()
+		if failed != nil {
+			return failed
+		}
+		done, again, err := look(w.View())
+		if done || err != nil {
+			return err
+		}
+		timer := time.NewTimer(again)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		case <-timer.C:
+		case <-w.changed:
+			timer.Stop()
+			select {
+			case <-ctx.Done():
+			case <-time.After(settleView):
+			}
+		}
+	}
+}
+
+// View is the state of the watched namespaces at one moment.
+type View struct {
+	deployments []*appsv1.Deployment
+	replicaSets []*appsv1.ReplicaSet
+	pods        []*corev1.Pod
+	slices      []*discoveryv1.EndpointSlice
+	others      []*unstructured.Unstructured
+}
+
+// View returns what is known now.
+func (w *Watcher) View() *View {
+	v := &View{}
+	for _, store := range w.stores {
+		for _, o := range store.List() {
+			v.add(o)
+		}
+	}
+	return v
+}
+
+func (v *View) add(o any) {
+	switch o := o.(type) {
+	case *appsv1.Deployment:
+		v.deployments = append(v.deployments, o)
+	case *appsv1.ReplicaSet:
+		v.replicaSets = append(v.replicaSets, o)
+	case *corev1.Pod:
+		v.pods = append(v.pods, o)
+	case *discoveryv1.EndpointSlice:
+		v.slices = append(v.slices, o)
+	case *unstructured.Unstructured:
+		v.others = append(v.others, o)
+	default:
+		panic("rollout: unexpected " + reflect.TypeOf(o).String())
+	}
+}
+
+// Always says whether a resource is part of every view.
+func Always(resource schema.GroupVersionResource) bool { return slices.Contains(always, resource) }

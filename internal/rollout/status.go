@@ -1,0 +1,242 @@
+package rollout
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+)
+
+// Deployment returns the live Deployment, or nil.
+func (v *View) Deployment(namespace, name string) *appsv1.Deployment {
+	for _, d := range v.deployments {
+		if d.Namespace == namespace && d.Name == name {
+			return d
+		}
+	}
+	return nil
+}
+
+// Other returns the live object of another watched kind, or nil.
+func (v *View) Other(kind, namespace, name string) *unstructured.Unstructured {
+	for _, o := range v.others {
+		if o.GetKind() == kind && o.GetNamespace() == namespace && o.GetName() == name {
+			return o
+		}
+	}
+	return nil
+}
+
+// Pods returns the pods of a Deployment, of all its ReplicaSets.
+func (v *View) Pods(d *appsv1.Deployment) []*corev1.Pod {
+	sets := map[types.UID]bool{}
+	for _, rs := range v.replicaSets {
+		if owned(rs, d.UID) {
+			sets[rs.UID] = true
+		}
+	}
+	return v.podsOf(sets)
+}
+
+func (v *View) podsOf(owners map[types.UID]bool) []*corev1.Pod {
+	var pods []*corev1.Pod
+	for _, p := range v.pods {
+		if ref := metav1.GetControllerOfNoCopy(p); ref != nil && owners[ref.UID] {
+			pods = append(pods, p)
+		}
+	}
+	return pods
+}
+
+func owned(o metav1.Object, by types.UID) bool {
+	ref := metav1.GetControllerOfNoCopy(o)
+	return ref != nil && ref.UID == by
+}
+
+// revisionAnnotation numbers a Deployment's ReplicaSets; the Deployment carries
+// that of its newest.
+const revisionAnnotation = "deployment.kubernetes.io/revision"
+
+// Group returns what Diagnose judges of a Deployment: its newest ReplicaSet
+// and that one's pods. Before the controller has seen the Deployment's newest
+// template there is none.
+func (v *View) Group(d *appsv1.Deployment) Group {
+	g := Group{Name: "Deployment " + d.Name, Deployment: d}
+	if d.Status.ObservedGeneration < d.Generation {
+		return g
+	}
+	newest := -1
+	for _, rs := range v.replicaSets {
+		revision, err := strconv.Atoi(rs.Annotations[revisionAnnotation])
+		if owned(rs, d.UID) && err == nil && revision > newest {
+			g.ReplicaSet, newest = rs, revision
+		}
+	}
+	if g.ReplicaSet != nil {
+		g.Pods = v.podsOf(map[types.UID]bool{g.ReplicaSet.UID: true})
+	}
+	return g
+}
+
+// Progress is how far a workload has come.
+type Progress struct {
+	Wanted, Updated, Available int
+	Done                       bool
+	Message                    string // why it is not done: "2 of 3 pods available"
+}
+
+// Of judges a Deployment as kubectl rollout status does: the controller has
+// seen it, all pods have the newest template, all are available, none is left over.
+func Of(d *appsv1.Deployment) Progress {
+	p := Progress{Wanted: 1, Updated: int(d.Status.UpdatedReplicas), Available: int(d.Status.AvailableReplicas)}
+	if d.Spec.Replicas != nil {
+		p.Wanted = int(*d.Spec.Replicas)
+	}
+	switch {
+	case d.Status.ObservedGeneration < d.Generation:
+		p.Message = "waiting for the Deployment controller"
+	case p.Updated < p.Wanted:
+		p.Message = fmt.Sprintf("%d of %d pods updated", p.Updated, p.Wanted)
+	case int(d.Status.Replicas) > p.Updated:
+		p.Message = fmt.Sprintf("%d old pods still to go", int(d.Status.Replicas)-p.Updated)
+	case p.Available < p.Wanted:
+		p.Message = fmt.Sprintf("%d of %d pods available", p.Available, p.Wanted)
+	case p.Available > p.Wanted:
+		p.Message = fmt.Sprintf("%d surplus pods still to go", p.Available-p.Wanted)
+	default:
+		p.Done = true
+	}
+	return p
+}
+
+// OfOther judges any other object by kstatus. doomed is the reason why it will
+// never be done.
+func OfOther(o *unstructured.Unstructured) (p Progress, doomed string) {
+	result, err := status.Compute(o)
+	if err != nil {
+		return Progress{Message: err.Error()}, ""
+	}
+	switch result.Status {
+	case status.CurrentStatus:
+		return Progress{Done: true}, ""
+	case status.FailedStatus:
+		return Progress{Message: result.Message}, result.Message
+	}
+	return Progress{Message: result.Message}, ""
+}
+
+// Serving are the ready endpoints of a Service, by the Deployment whose pods
+// they are; those of no Deployment under the zero name.
+type Serving struct {
+	By    map[types.UID]int
+	Total int
+}
+
+// Share is the part of the ready endpoints that is a Deployment's, in percent.
+func (s Serving) Share(d *appsv1.Deployment) float64 {
+	if s.Total == 0 || d == nil {
+		return 0
+	}
+	return 100 * float64(s.By[d.UID]) / float64(s.Total)
+}
+
+// Serving counts the ready endpoints of a Service.
+func (v *View) Serving(namespace, service string) Serving {
+	owners := map[string]types.UID{}
+	sets := map[types.UID]types.UID{}
+	for _, rs := range v.replicaSets {
+		if ref := metav1.GetControllerOfNoCopy(rs); ref != nil {
+			sets[rs.UID] = ref.UID
+		}
+	}
+	for _, p := range v.pods {
+		if ref := metav1.GetControllerOfNoCopy(p); ref != nil && p.Namespace == namespace {
+			owners[p.Name] = sets[ref.UID]
+		}
+	}
+	s := Serving{By: map[types.UID]int{}}
+	for pod := range v.readyPods(namespace, service) {
+		s.By[owners[pod]]++
+		s.Total++
+	}
+	return s
+}
+
+// readyPods are the names of the pods behind a Service that get its traffic.
+// With two address families a pod is in two slices, and counts once.
+func (v *View) readyPods(namespace, service string) map[string]bool {
+	ready := map[string]bool{}
+	for _, slice := range v.slices {
+		if slice.Namespace != namespace || slice.Labels[discoveryv1.LabelServiceName] != service {
+			continue
+		}
+		for _, e := range slice.Endpoints {
+			if e.TargetRef != nil && e.TargetRef.Kind == "Pod" && (e.Conditions.Ready == nil || *e.Conditions.Ready) {
+				ready[e.TargetRef.Name] = true
+			}
+		}
+	}
+	return ready
+}
+
+// ImagesServing counts a Service's ready endpoints by the images of their pods.
+func (v *View) ImagesServing(namespace, service string) map[string]int {
+	ready := v.readyPods(namespace, service)
+	counts := map[string]int{}
+	for _, p := range v.pods {
+		if p.Namespace == namespace && ready[p.Name] {
+			counts[images(p)]++
+		}
+	}
+	return counts
+}
+
+func images(p *corev1.Pod) string {
+	var list []string
+	for _, c := range p.Spec.Containers {
+		list = append(list, c.Image)
+	}
+	text := ""
+	for i, image := range list {
+		if i > 0 {
+			text += " + "
+		}
+		text += image
+	}
+	return text
+}
+
+// Restarts counts the restarts of each container by pod, so that later ones can
+// be told from those there were.
+func (v *View) Restarts() map[types.UID]map[string]int32 {
+	counts := map[types.UID]map[string]int32{}
+	for _, p := range v.pods {
+		counts[p.UID] = map[string]int32{}
+		for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+			counts[p.UID][c.Name] = c.RestartCount
+		}
+	}
+	return counts
+}
+
+// Selects says whether a Service's selector picks pods with these labels. A
+// Service without a selector picks none.
+func Selects(selector, labels map[string]string) bool {
+	if len(selector) == 0 {
+		return false
+	}
+	for key, value := range maps.All(selector) {
+		if got, ok := labels[key]; !ok || got != value {
+			return false
+		}
+	}
+	return true
+}
