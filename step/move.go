@@ -1,0 +1,139 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gitlab.com/rollstep/rollstep/internal/split"
+)
+
+// errMoved: somebody else changed a count that was just asked for.
+var errMoved = errors.New("the replica count was changed by somebody else meanwhile")
+
+// maxRestarts bounds how often a move starts over because of errMoved.
+const maxRestarts = 10
+
+// move brings all tracks to their goals: what grows first, in the steps that
+// each workload's limits allow, and nothing is lowered before what was raised
+// serves. It can be interrupted at any point and starts from what it finds.
+func (r *run) move(ctx context.Context, tracks []track, until time.Time) error {
+	for range maxRestarts {
+		err := r.moveOnce(ctx, tracks, until)
+		if !errors.Is(err, errMoved) {
+			return err
+		}
+		r.log.Note("%v; starting again from what is there", err)
+		for i := range tracks {
+			tracks[i].now = r.counts(tracks[i])
+		}
+	}
+	return failed(fmt.Errorf("gave up after %d tries: %w", maxRestarts, errMoved))
+}
+
+// counts are the pods asked for on both tracks as last seen.
+func (r *run) counts(t track) split.Counts {
+	v := r.watcher.View()
+	count := func(name string) int {
+		if d := v.Deployment(t.stable.Namespace, name); d != nil && d.Spec.Replicas != nil {
+			return int(*d.Spec.Replicas)
+		}
+		return 0
+	}
+	return split.Counts{Stable: count(t.stable.Name), Canary: count(t.canary.Name)}
+}
+
+func (r *run) moveOnce(ctx context.Context, tracks []track, until time.Time) error {
+	for {
+		nexts := make([]split.Counts, len(tracks))
+		var needed []target
+		moved := false
+		for i, t := range tracks {
+			nexts[i] = split.Next(t.now, t.goal, t.limits)
+			moved = moved || nexts[i] != t.now
+			needed = append(needed, neededBy(t, nexts[i])...)
+		}
+		if !moved {
+			return r.awaitUntil(ctx, atGoal(tracks), until)
+		}
+		// What was raised, perhaps by a job that was killed since, must serve
+		// before anything is lowered.
+		if err := r.awaitUntil(ctx, needed, until); err != nil {
+			return err
+		}
+		var raised []target
+		for i := range tracks {
+			if nexts[i] == tracks[i].now {
+				continue
+			}
+			r.log.Printf("%s: %d stable + %d canary pods", tracks[i].stable.Name, nexts[i].Stable, nexts[i].Canary)
+			grown, err := r.ask(ctx, &tracks[i], nexts[i])
+			if err != nil {
+				return err
+			}
+			raised = append(raised, grown...)
+		}
+		if err := r.awaitUntil(ctx, raised, until); err != nil {
+			return err
+		}
+	}
+}
+
+// neededBy are the pods that must serve before a track is lowered: those of the
+// other side. Of the side that is lowered, pods that are not ready go first.
+func neededBy(t track, next split.Counts) []target {
+	switch {
+	case next.Stable < t.now.Stable && t.now.Canary > 0:
+		return []target{t.canaryTarget(t.now.Canary)}
+	case next.Canary < t.now.Canary && !t.autoscaled:
+		return []target{t.stableTarget(t.now.Stable)}
+	}
+	return nil
+}
+
+// ask scales a track's Deployments to next and returns those that grew.
+func (r *run) ask(ctx context.Context, t *track, next split.Counts) ([]target, error) {
+	var grown []target
+	if next.Canary != t.now.Canary {
+		generation, err := r.scale(ctx, t.canary, next.Canary)
+		if err != nil {
+			return nil, err
+		}
+		t.canaryGeneration = generation
+		if next.Canary > t.now.Canary {
+			grown = append(grown, t.canaryTarget(next.Canary))
+		}
+	}
+	if next.Stable != t.now.Stable {
+		generation, err := r.scale(ctx, t.stable, next.Stable)
+		if err != nil {
+			return nil, err
+		}
+		t.stableGeneration = generation
+		if next.Stable > t.now.Stable {
+			grown = append(grown, t.stableTarget(next.Stable))
+		}
+	}
+	t.now = next
+	return grown, nil
+}
+
+// atGoal are the targets of a move that has arrived: the canary serves in full,
+// and no stable pod serves that should not. The stable's own health is not the
+// canary's matter: the canary may be its repair.
+func atGoal(tracks []track) []target {
+	var targets []target
+	for _, t := range tracks {
+		stable := t.stableTarget(t.goal.Stable)
+		stable.atMost = true
+		if t.autoscaled {
+			stable.replicas = nil
+		}
+		targets = append(targets, stable)
+		if t.goal.Canary > 0 || t.now.Canary > 0 || t.canaryGeneration > 0 {
+			targets = append(targets, t.canaryTarget(t.goal.Canary))
+		}
+	}
+	return targets
+}

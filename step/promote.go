@@ -1,0 +1,114 @@
+package step
+
+import (
+	"context"
+	"slices"
+
+	"gitlab.com/rollstep/rollstep/internal/canary"
+	"gitlab.com/rollstep/rollstep/internal/cluster"
+	"gitlab.com/rollstep/rollstep/internal/record"
+)
+
+// promote gives everyone what the canary tested: live becomes what Git says.
+func promote(ctx context.Context, r *run) error {
+	rel, err := r.load(ctx)
+	if err != nil {
+		return err
+	}
+	parts := canary.Parts(rel.previews)
+	without := r.SkipCanary || rel.first() || (!r.record.InFlight() && len(parts) == 0)
+	if err := r.record.AllowPromote(r.by, rel.hash, without); err != nil {
+		return err
+	}
+	live := r.record.Live()
+	if !r.record.InFlight() && !rel.changed() && live != nil && live.Hash == rel.hash && r.record.Phase == record.Promoted {
+		r.verdict("nothing to promote: live is what the manifests say")
+		return nil
+	}
+	if err := r.beginPromotion(ctx, rel, parts); err != nil {
+		return err
+	}
+	if err := r.replaceStable(ctx, rel); err != nil {
+		return r.recover(ctx, err)
+	}
+	return r.finish(ctx, rel, "promoted")
+}
+
+// beginPromotion writes down that the stable track is about to change, and
+// which workloads only a restart gives their new configuration.
+func (r *run) beginPromotion(ctx context.Context, rel *release, parts []canary.Part) error {
+	if err := r.baseline(ctx, rel); err != nil {
+		return err
+	}
+	ro := r.record.Rollout
+	if ro == nil {
+		ro = &record.Rollout{Hash: rel.hash, Weight: 100, Started: now(), By: r.by}
+		for _, p := range parts {
+			was, _ := canary.Replicas(p.Live)
+			ro.Workloads = append(ro.Workloads, record.Workload{
+				Object: objectOf(p.Manifest), Was: was, Restart: p.Restart(), Images: canary.Images(p.Manifest),
+				Autoscaled: !declaresReplicas(p.Manifest),
+			})
+		}
+	}
+	if ro.Hash != rel.hash { // ROLLSTEP_SKIP_CANARY over a rollout of something else
+		ro.Hash = rel.hash
+	}
+	if ro.RestartedAt == nil {
+		at := now()
+		ro.RestartedAt = &at
+	}
+	ro.By, ro.Updated = r.by, now()
+	r.record.Phase, r.record.Rollout = record.Promoting, ro
+	return r.write(ctx)
+}
+
+// replaceStable applies the whole release while the canary keeps serving, and
+// removes the canary once the stable is complete.
+func (r *run) replaceStable(ctx context.Context, rel *release) error {
+	end := r.log.Section("promote", "promote: the stable track gets the new version", false)
+	defer end()
+	ro := r.record.Rollout
+	if err := r.install(ctx, rel, restarting(ro.Workloads), ro.RestartedAt); err != nil {
+		return err
+	}
+	tracks, err := r.inFlight(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range tracks {
+		// The manifest decides the count, where it says one.
+		if declared(rel, tracks[i].stable) {
+			tracks[i].goal.Stable = tracks[i].now.Stable
+		}
+	}
+	if err := r.retire(ctx, tracks); err != nil {
+		return err
+	}
+	return r.remove(ctx, nil)
+}
+
+func declared(rel *release, ref record.Object) bool {
+	return slices.ContainsFunc(rel.previews, func(p cluster.Preview) bool {
+		return sameObject(p.Manifest, ref) && declaresReplicas(p.Manifest)
+	})
+}
+
+// finish records the release as promoted and says what serves.
+func (r *run) finish(ctx context.Context, rel *release, did string) error {
+	p, err := r.keep(ctx, rel)
+	if err != nil {
+		return err
+	}
+	r.record.Note(now(), r.by, rel.hash, "%s", did)
+	r.record.Promote(p)
+	if err := r.write(ctx); err != nil {
+		return err
+	}
+	if err := r.store.Prune(ctx, r.record); err != nil {
+		return cluster.Explain(err)
+	}
+	r.reportServing()
+	r.verdict("%s release %s", did, record.Short(rel.hash))
+	return nil
+}

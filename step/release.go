@@ -1,0 +1,176 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"gitlab.com/rollstep/rollstep/internal/canary"
+	"gitlab.com/rollstep/rollstep/internal/cluster"
+	"gitlab.com/rollstep/rollstep/internal/hint"
+	"gitlab.com/rollstep/rollstep/internal/manifest"
+	"gitlab.com/rollstep/rollstep/internal/record"
+)
+
+// release is what the manifests render to, and what the server would make of it.
+type release struct {
+	hash     string
+	objects  []*unstructured.Unstructured
+	previews []cluster.Preview
+}
+
+// load renders the manifests and asks the server, by dry run, what it would
+// make of them.
+func (r *run) load(ctx context.Context) (*release, error) {
+	r.cluster.Declare(r.manifests.Objects)
+	err := r.manifests.FillNamespaces(r.namespace, func(gvk schema.GroupVersionKind) (bool, error) {
+		resource, err := r.cluster.Resource(ctx, gvk)
+		return resource.Namespaced, err
+	})
+	if err != nil {
+		return nil, preflightManifests(err)
+	}
+	return r.preview(ctx, r.manifests.Objects, r.manifests.Origin)
+}
+
+// preview asks the server what it would make of objects. origin says where one
+// was read.
+func (r *run) preview(ctx context.Context, objects []*unstructured.Unstructured, origin func(*unstructured.Unstructured) string) (*release, error) {
+	previews, errs := r.cluster.PreviewAll(ctx, objects)
+	for i, err := range errs {
+		if err != nil {
+			errs[i] = hint.With(fmt.Errorf("%s: %s: %w", origin(objects[i]), cluster.Name(objects[i]), err),
+				"Correct the manifest")
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, preflightManifests(err)
+	}
+	return &release{hash: manifest.Hash(objects), objects: objects, previews: previews}, nil
+}
+
+// preflightManifests gives an error about manifests its exit code, unless it is
+// the cluster that cannot be asked.
+func preflightManifests(err error) error {
+	if cluster.Unreachable(err) {
+		return err
+	}
+	return configuration(err)
+}
+
+// deployments are the previews of the release's Deployments.
+func (rel *release) deployments() []cluster.Preview {
+	return slices.DeleteFunc(slices.Clone(rel.previews), func(p cluster.Preview) bool { return !canary.IsDeployment(p.Manifest) })
+}
+
+// first says whether none of the release's Deployments is live yet.
+func (rel *release) first() bool {
+	return !slices.ContainsFunc(rel.deployments(), func(p cluster.Preview) bool { return p.Live != nil })
+}
+
+// changed says whether the release is anything but what is live.
+func (rel *release) changed() bool { return slices.ContainsFunc(rel.previews, cluster.Preview.Changed) }
+
+func (rel *release) images() []string {
+	set := map[string]bool{}
+	for _, p := range rel.previews {
+		for _, image := range canary.Images(p.Manifest) {
+			set[image] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// namespaces of the release's workloads.
+func (rel *release) namespaces() []string {
+	set := map[string]bool{}
+	for _, p := range rel.previews {
+		if isWorkload(p.Manifest) {
+			set[p.Manifest.GetNamespace()] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+func isWorkload(o *unstructured.Unstructured) bool {
+	_, has := manifest.PodTemplate(o)
+	return has
+}
+
+// baseline keeps what is live as a promoted release before rollstep changes it
+// for the first time, so that there is something to go back to: the templates
+// and the configuration of the release's workloads.
+func (r *run) baseline(ctx context.Context, rel *release) error {
+	if len(r.record.Promoted) > 0 || rel.first() {
+		return nil
+	}
+	var live []*unstructured.Unstructured
+	images := map[string]bool{}
+	for _, p := range rel.previews {
+		if p.Live == nil || !restorable(p.Live) {
+			continue
+		}
+		o := cluster.Restorable(p.Live)
+		if canary.IsDeployment(o) && !declaresReplicas(p.Manifest) {
+			unstructured.RemoveNestedField(o.Object, "spec", "replicas")
+		}
+		for _, image := range canary.Images(o) {
+			images[image] = true
+		}
+		live = append(live, o)
+	}
+	packed, err := manifest.Pack(live)
+	if err != nil {
+		return err
+	}
+	hash := manifest.Hash(live)
+	secret, err := r.store.Keep(ctx, hash, packed)
+	if err != nil {
+		return err
+	}
+	r.record.Promote(record.Promotion{Hash: hash, Manifests: secret, Images: slices.Sorted(maps.Keys(images)), At: now(), Adopted: true})
+	return nil
+}
+
+func restorable(o *unstructured.Unstructured) bool {
+	switch o.GetKind() {
+	case "Deployment", "StatefulSet", "DaemonSet", "ConfigMap", "Secret":
+		return true
+	}
+	return false
+}
+
+func declaresReplicas(o *unstructured.Unstructured) bool {
+	_, says := canary.Replicas(o)
+	return says
+}
+
+// keep stores the manifests of a release that is about to be promoted.
+func (r *run) keep(ctx context.Context, rel *release) (record.Promotion, error) {
+	p := record.Promotion{Hash: rel.hash, Images: rel.images(), At: now(), By: r.by}
+	packed, err := manifest.Pack(rel.objects)
+	if err != nil {
+		return p, err
+	}
+	p.Manifests, err = r.store.Keep(ctx, rel.hash, packed)
+	return p, cluster.Explain(err)
+}
+
+// restore reads the manifests of a promoted release again, and what the server
+// would make of them now.
+func (r *run) restore(ctx context.Context, p record.Promotion) (*release, error) {
+	packed, err := r.store.Kept(ctx, p)
+	if err != nil {
+		return nil, cluster.Explain(err)
+	}
+	objects, err := manifest.Unpack(packed)
+	if err != nil {
+		return nil, err
+	}
+	return r.preview(ctx, objects, func(*unstructured.Unstructured) string { return "release " + record.Short(p.Hash) })
+}

@@ -1,0 +1,121 @@
+package step
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"gitlab.com/rollstep/rollstep/internal/rollout"
+)
+
+// reportShares prints the achieved share of each track's Services beside the
+// one asked for, as measured, and the verdict.
+func (r *run) reportShares(tracks []track) {
+	v := r.watcher.View()
+	rows := [][]string{{"SERVICE", "ASKED", "ACHIEVED", "STABLE PODS", "CANARY PODS"}}
+	var verdicts []string
+	for _, t := range tracks {
+		stable, canary := v.Deployment(t.stable.Namespace, t.stable.Name), v.Deployment(t.canary.Namespace, t.canary.Name)
+		asked := fmt.Sprintf("%d %%", r.Weight)
+		if r.Replicas != nil {
+			asked = fmt.Sprintf("%d pods", *r.Replicas)
+		}
+		if canary == nil || stable == nil {
+			continue
+		}
+		for _, s := range t.canaryServices {
+			serving := v.Serving(t.stable.Namespace, s)
+			share := serving.Share(canary)
+			rows = append(rows, []string{s, asked, fmt.Sprintf("%.1f %%", share),
+				fmt.Sprint(serving.By[stable.UID]), fmt.Sprint(serving.By[canary.UID])})
+			verdicts = append(verdicts, fmt.Sprintf("%s has %.1f %% of Service %s", t.canary.Name, share, s))
+		}
+		if len(t.canaryServices) == 0 {
+			verdicts = append(verdicts, fmt.Sprintf("%s runs %d pods (no Service reaches it)", t.canary.Name, t.goal.Canary))
+		}
+		r.explainShare(t)
+	}
+	if len(rows) > 1 {
+		r.log.Table(rows)
+	}
+	for namespace, names := range r.previews(tracks) {
+		for _, name := range names {
+			r.log.Printf("preview: Service %s (namespace %s) reaches only the canary", name, namespace)
+		}
+	}
+	r.verdict("canary is healthy: %s. Next: promote, another weight, or rollback", strings.Join(verdicts, "; "))
+}
+
+// explainShare says why the share cannot be what was asked for.
+func (r *run) explainShare(t track) {
+	switch {
+	case t.autoscaled:
+		r.log.Note("%s is autoscaled: %d canary pods come on top of its %d, which makes %.1f %%", t.stable.Name, t.goal.Canary, t.goal.Stable, t.expected())
+	case t.wanted == 1 && t.goal.Total() == 2:
+		r.log.Note("%s has a single pod: one canary pod runs beside it, which makes 50 %%", t.stable.Name)
+	case r.Replicas == nil && t.goal.Total() > 0 && abs(t.expected()-float64(r.Weight)) >= 1:
+		r.log.Note("%s has %d pods: %d canary pods (%.1f %%) are the nearest to %d %%", t.stable.Name, t.wanted, t.goal.Canary, t.expected(), r.Weight)
+	}
+}
+
+func abs(x float64) float64 { return max(x, -x) }
+
+// previews are the preview Services of tracks, by namespace.
+func (r *run) previews(tracks []track) map[string][]string {
+	if r.Preview == "" {
+		return nil
+	}
+	names := map[string][]string{}
+	for _, t := range tracks {
+		for _, s := range t.canaryServices {
+			if n := s + "-canary"; !slices.Contains(names[t.stable.Namespace], n) {
+				names[t.stable.Namespace] = append(names[t.stable.Namespace], n)
+			}
+		}
+	}
+	return names
+}
+
+// reportServing says in one line per Service what serves now.
+func (r *run) reportServing() {
+	if r.watcher == nil {
+		return
+	}
+	// Said also after a signal or a failure.
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	for _, namespace := range slices.Sorted(maps.Keys(r.viewed)) {
+		list, err := r.services(ctx, namespace)
+		if err != nil {
+			r.log.Note("what serves now cannot be told: %v", err)
+			return
+		}
+		for _, s := range list {
+			if r.options.Owns(s) {
+				continue
+			}
+			if text := serving(r.watcher.View(), namespace, s.GetName()); text != "" {
+				r.log.Printf("Service %s serves %s", s.GetName(), text)
+			}
+		}
+	}
+}
+
+// serving tells which image has how many of a Service's ready endpoints:
+// "app:v1 on 9 of 10 pods (90.0 %), app:v2 on 1 of 10 pods (10.0 %)".
+func serving(v *rollout.View, namespace, service string) string {
+	byImage := v.ImagesServing(namespace, service)
+	total := 0
+	for _, n := range byImage {
+		total += n
+	}
+	var list []string
+	for _, image := range slices.Sorted(maps.Keys(byImage)) {
+		n := byImage[image]
+		list = append(list, fmt.Sprintf("%s on %d of %d pods (%.1f %%)", image, n, total, 100*float64(n)/float64(total)))
+	}
+	return strings.Join(list, ", ")
+}

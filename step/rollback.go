@@ -1,0 +1,42 @@
+package step
+
+import (
+	"context"
+
+	"gitlab.com/rollstep/rollstep/internal/canary"
+	"gitlab.com/rollstep/rollstep/internal/record"
+)
+
+// rollback goes back to stable: from a canary in flight to the release before
+// it, from a promoted release to the one promoted before.
+func rollback(ctx context.Context, r *run) error {
+	nothing, err := r.record.AllowRollback(r.by)
+	if err != nil {
+		return err
+	}
+	if !r.record.InFlight() {
+		lost, err := r.list(ctx, deployments, r.namespace, canary.ReleaseLabel+"="+r.Release)
+		switch {
+		case err != nil:
+			return err
+		case len(lost) > 0:
+			r.log.Note("the record knows no rollout, but there is a canary of this release: it is rolled back")
+		case nothing != "":
+			r.verdict("nothing to roll back: %s", nothing)
+			return nil
+		default:
+			live := r.record.Live()
+			r.record.Rollout = &record.Rollout{Hash: live.Hash, To: r.record.Promoted[1].Hash, Started: now(), By: r.by}
+		}
+	}
+	if err := r.undo(ctx); err != nil {
+		return err
+	}
+	r.reportServing()
+	if live := r.record.Live(); live != nil {
+		r.verdict("rolled back to release %s", describePromotion(*live))
+	} else {
+		r.verdict("rolled back")
+	}
+	return nil
+}

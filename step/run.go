@@ -1,0 +1,156 @@
+package step
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"gitlab.com/rollstep/rollstep/internal/canary"
+	"gitlab.com/rollstep/rollstep/internal/cluster"
+	"gitlab.com/rollstep/rollstep/internal/gitlab"
+	"gitlab.com/rollstep/rollstep/internal/hint"
+	"gitlab.com/rollstep/rollstep/internal/manifest"
+	"gitlab.com/rollstep/rollstep/internal/record"
+	"gitlab.com/rollstep/rollstep/internal/rollout"
+	"gitlab.com/rollstep/rollstep/kubeconfig"
+)
+
+// run is one run of a stage: what it was told, and what it works with.
+type run struct {
+	Config
+	log       *gitlab.Log
+	by        record.By
+	manifests *manifest.Manifests // nil for stages that read none
+
+	cluster   *cluster.Client
+	namespace string
+	options   canary.Options
+	store     *record.Store
+	record    *record.Record
+
+	began   time.Time
+	work    time.Time // until when it may work towards its goal
+	end     time.Time // until when it must have ended
+	watcher *rollout.Watcher
+	viewed  map[string]bool // namespaces that watcher watches
+	since   time.Time       // when watching began
+	before  restarts
+}
+
+// errOutOfTime ends the work of a stage that took too long.
+var errOutOfTime = hint.Errorf("If it only needs longer, raise ROLLSTEP_TIMEOUT (and the job's timeout)", "the time is up")
+
+// Run runs the stage that c names. Its error says what happened and, by
+// ExitCode and hint.Of, what follows.
+func Run(ctx context.Context, c Config, log *gitlab.Log, version string) (err error) {
+	stage, _ := Find(c.Stage)
+	began := time.Now()
+	work, end := c.Deadlines(began)
+	ctx, cancel := context.WithDeadlineCause(ctx, end, errOutOfTime)
+	defer cancel()
+	r := &run{
+		Config: c, log: log, by: c.By(), began: began, work: work, end: end,
+		options: canary.Options{Release: c.Release, TrackLabel: c.TrackLabel, App: c.CI.ProjectSlug, Env: c.CI.Environment},
+	}
+	if err := r.prepare(stage, version); err != nil {
+		return configuration(err)
+	}
+	if stage.changes {
+		held, unlock, err := r.lock(ctx)
+		if err != nil {
+			return preflight(err)
+		}
+		defer unlock()
+		ctx = held
+	}
+	if r.record, err = r.store.Read(ctx); err != nil {
+		return preflight(cluster.Explain(err))
+	}
+	err = stage.run(ctx, r)
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause // why the requests failed: a signal, the lost lock, the time
+	}
+	return err
+}
+
+// prepare reads everything that needs no cluster, so that all its mistakes are
+// reported together.
+func (r *run) prepare(stage Stage, version string) error {
+	var mistakes []error
+	if stage.manifests {
+		m, err := manifest.Load(r.Manifests)
+		if err == nil {
+			err = manifest.SetImages(m.Objects, r.Image)
+		}
+		r.manifests = m
+		mistakes = append(mistakes, err)
+	}
+	kube, err := kubeconfig.Load(kubeconfig.Input{
+		Kubeconfig: r.Kubeconfig, Context: r.Context, Namespace: r.Namespace, Environ: r.CI.environ,
+	})
+	mistakes = append(mistakes, err)
+	if err := errors.Join(mistakes...); err != nil {
+		return err
+	}
+	for _, note := range kube.Notes {
+		r.log.Note("%s", note)
+	}
+	r.namespace = kube.Namespace
+	if r.cluster, err = cluster.New(kube.Config, "rollstep/"+version); err != nil {
+		return err
+	}
+	r.store = record.NewStore(r.cluster.Dynamic, r.namespace, r.Release)
+	r.log.Printf("rollstep %s · release %s · namespace %s · cluster %s", r.Stage, r.Release, r.namespace,
+		cmp.Or(kube.Context, "of this pod"))
+	return nil
+}
+
+// lockWait bounds how long a job waits for another one's lock: longer than a
+// killed job's lock lives.
+const lockWait = 90 * time.Second
+
+func (r *run) lock(ctx context.Context) (context.Context, func(), error) {
+	id := cmp.Or(r.CI.JobID, fmt.Sprintf("%s-%d", r.CI.Host, os.Getpid()))
+	wait := min(lockWait, time.Until(r.work)/2)
+	held, lock, err := r.store.Acquire(ctx, id, r.by, wait, func(holder string) {
+		r.log.Printf("waiting for the lock, held by %s", holder)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return held, func() {
+		// Also after a signal; the token may be invalid by then, and the lock
+		// runs out by itself.
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if err := lock.Release(bounded); err != nil {
+			r.log.Note("the lock runs out by itself in some seconds (%v)", err)
+		}
+	}, nil
+}
+
+// preflight gives errors of the cluster that are the user's to mend the exit
+// code of a configuration error.
+func preflight(err error) error {
+	err = cluster.Explain(err)
+	if status := apierrors.APIStatus(nil); errors.As(err, &status) && status.Status().Code >= 400 && status.Status().Code < 500 {
+		return configuration(err)
+	}
+	if cluster.Unreachable(err) {
+		return configuration(err)
+	}
+	return err
+}
+
+// write stores the record.
+func (r *run) write(ctx context.Context) error {
+	return cluster.Explain(r.store.Write(ctx, r.record))
+}
+
+// now is the time for the record.
+func now() time.Time { return time.Now().UTC().Truncate(time.Second) }

@@ -1,0 +1,282 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"gitlab.com/rollstep/rollstep/internal/canary"
+	"gitlab.com/rollstep/rollstep/internal/cluster"
+	"gitlab.com/rollstep/rollstep/internal/hint"
+	"gitlab.com/rollstep/rollstep/internal/record"
+	"gitlab.com/rollstep/rollstep/internal/split"
+)
+
+// recover ends a stage whose rollout failed: it restores what was serving, or
+// holds everything for inspection. Whatever else went wrong is left as it is:
+// every state in between serves, and the next run continues from it.
+func (r *run) recover(ctx context.Context, failure error) error {
+	if ExitCode(failure) != ExitFailed || context.Cause(ctx) != nil {
+		return failure
+	}
+	if r.OnFailure == Hold {
+		r.reportServing()
+		return hint.Errorf("Look at the pods, then run rollback (ROLLSTEP_ON_FAILURE=hold left everything in place)", "%w", failure)
+	}
+	r.log.Error("%v", failure)
+	if err := r.undo(ctx); err != nil {
+		return failed(hint.Errorf("Run the rollback job", "%w; restoring what was serving failed too: %w", failure, err))
+	}
+	r.reportServing()
+	return hint.Errorf(hint.Of(failure), "%w; rolled back", failure)
+}
+
+// undo ends the rollout in flight by going back: the release before comes live
+// again if the stable track may have changed, the stable gets its pods back,
+// then everything that the rollout brought goes. It never waits for the canary.
+func (r *run) undo(ctx context.Context) error {
+	end := r.log.Section("rollback", "rollback", false)
+	defer end()
+	ro := r.record.Rollout
+	if ro == nil { // the record is lost: what the labels say is rolled back
+		ro = &record.Rollout{Started: now(), By: r.by}
+		r.record.Rollout = ro
+	}
+	if live := r.record.Live(); r.record.Phase == record.Promoting && live != nil {
+		ro.To = live.Hash
+	}
+	r.record.Phase, ro.Reached, ro.Updated = record.RollingBack, nil, now()
+	if ro.To != "" && ro.RestartedAt == nil {
+		at := now()
+		ro.RestartedAt = &at
+	}
+	if err := r.write(ctx); err != nil {
+		return err
+	}
+	if ro.To != "" {
+		if err := r.bringBack(ctx, ro); err != nil {
+			return err
+		}
+	}
+	tracks, err := r.inFlight(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.retire(ctx, tracks); err != nil {
+		return err
+	}
+	if err := r.remove(ctx, ro.Created); err != nil {
+		return err
+	}
+	for ro.To != "" && len(r.record.Promoted) > 1 && r.record.Promoted[0].Hash != ro.To {
+		r.record.Promoted = r.record.Promoted[1:]
+	}
+	r.record.Note(now(), r.by, ro.Hash, "rolled back")
+	r.record.GiveUp(ro.Hash)
+	if err := r.write(ctx); err != nil {
+		return err
+	}
+	return cluster.Explain(r.store.Prune(ctx, r.record))
+}
+
+// bringBack applies a release that was promoted before.
+func (r *run) bringBack(ctx context.Context, ro *record.Rollout) error {
+	to := r.record.Find(ro.To)
+	if to == nil {
+		return hint.Errorf("Promote an earlier commit by its own pipeline", "the record no longer has release %s", record.Short(ro.To))
+	}
+	r.log.Printf("bringing back release %s", describePromotion(*to))
+	rel, err := r.restore(ctx, *to)
+	if err != nil {
+		return err
+	}
+	for _, p := range canary.Parts(rel.previews) {
+		if p.Restart() && !slices.ContainsFunc(ro.Workloads, func(w record.Workload) bool { return w.Restart && sameObject(p.Manifest, w.Object) }) {
+			was, _ := canary.Replicas(p.Live)
+			ro.Workloads = append(ro.Workloads, record.Workload{Object: objectOf(p.Manifest), Was: was, Restart: true})
+		}
+	}
+	if err := r.write(ctx); err != nil {
+		return err
+	}
+	return r.install(ctx, rel, restarting(ro.Workloads), ro.RestartedAt)
+}
+
+func restarting(workloads []record.Workload) []record.Workload {
+	return slices.DeleteFunc(slices.Clone(workloads), func(w record.Workload) bool { return !w.Restart })
+}
+
+func describePromotion(p record.Promotion) string {
+	text := record.Short(p.Hash)
+	if len(p.Images) > 0 {
+		text += fmt.Sprintf(" (%s", p.Images[0])
+		if len(p.Images) > 1 {
+			text += fmt.Sprintf(" and %d more images", len(p.Images)-1)
+		}
+		text += ")"
+	}
+	if p.Adopted {
+		return text + ", live before rollstep came"
+	}
+	return text + ", promoted " + p.At.Format("2006-01-02 15:04 UTC")
+}
+
+// inFlight are the workloads of the rollout, by the record and by the labels of
+// the canaries that are there, each with the way back as its goal.
+func (r *run) inFlight(ctx context.Context) ([]track, error) {
+	known := map[record.Object]record.Workload{}
+	namespaces := map[string]bool{r.namespace: true}
+	if r.record.InFlight() {
+		for _, w := range r.record.Rollout.Workloads {
+			known[w.Object] = w
+			namespaces[w.Namespace] = true
+		}
+	}
+	for namespace := range namespaces {
+		list, err := r.list(ctx, deployments, namespace, canary.ReleaseLabel+"="+r.Release)
+		if err != nil {
+			return nil, err
+		}
+		hpas := []*unstructured.Unstructured(nil)
+		for _, d := range list {
+			stable := objectOf(d)
+			stable.Name = d.GetAnnotations()[canary.StableAnnotation]
+			if _, has := known[stable]; has || stable.Name == "" {
+				continue
+			}
+			if hpas == nil {
+				if hpas, err = r.list(ctx, autoscalers, namespace, ""); err != nil {
+					r.log.Note("HorizontalPodAutoscalers cannot be listed: %v", err)
+				}
+			}
+			was, err := strconv.Atoi(d.GetAnnotations()[canary.WasAnnotation])
+			if err != nil {
+				r.log.Warn("%s does not say how many stable pods there were: their count is left alone", cluster.Name(d))
+			}
+			known[stable] = record.Workload{Object: stable, Was: was, Autoscaled: canary.Autoscaler(emptyObject(stable), hpas) != nil}
+		}
+	}
+	if err := r.watch(ctx, nil, slices.Sorted(maps.Keys(namespaces))...); err != nil {
+		return nil, err
+	}
+	var tracks []track
+	for _, w := range known {
+		t, err := r.wayBack(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		tracks = append(tracks, t)
+	}
+	slices.SortFunc(tracks, func(a, b track) int { return cmpObjects(a.stable, b.stable) })
+	return tracks, nil
+}
+
+// wayBack is the track of a workload that goes back to its stable pods. The
+// stable's count is never lowered by it.
+func (r *run) wayBack(ctx context.Context, w record.Workload) (track, error) {
+	t := track{stable: w.Object, canary: w.Object, was: w.Was, autoscaled: w.Autoscaled}
+	t.canary.Name = canary.Name(w.Name)
+	t.now = r.counts(t)
+	t.goal = split.Counts{Stable: max(t.now.Stable, w.Was)}
+	if w.Autoscaled {
+		t.goal.Stable = t.now.Stable
+	}
+	t.wanted = t.goal.Stable
+	surge, unavailable := "", ""
+	services, err := r.services(ctx, w.Namespace)
+	if err != nil {
+		return t, err
+	}
+	v := r.watcher.View()
+	d := v.Deployment(w.Namespace, w.Name)
+	if d != nil {
+		t.stableServices = selecting(services, d.Spec.Template.Labels)
+		if u := d.Spec.Strategy.RollingUpdate; u != nil && u.MaxSurge != nil && u.MaxUnavailable != nil {
+			surge, unavailable = u.MaxSurge.String(), u.MaxUnavailable.String()
+		}
+	} else {
+		t.goal.Stable = 0 // somebody deleted it: there is nothing to raise
+	}
+	if c := v.Deployment(t.canary.Namespace, t.canary.Name); c != nil {
+		t.canaryServices = selecting(services, c.Spec.Template.Labels)
+	}
+	t.limits, err = split.Bounds(t.wanted, surge, unavailable)
+	if t.autoscaled {
+		t.limits = split.Limits{Most: t.now.Total()}
+	}
+	return t, err
+}
+
+// retire brings tracks back to their stable pods and deletes their canary
+// Deployments. Canary pods that serve nobody go at once; they may be what
+// stands in the way.
+func (r *run) retire(ctx context.Context, tracks []track) error {
+	v := r.watcher.View()
+	for i := range tracks {
+		t := &tracks[i]
+		c := v.Deployment(t.canary.Namespace, t.canary.Name)
+		if c == nil {
+			continue
+		}
+		if ready := int(c.Status.ReadyReplicas); ready < t.now.Canary {
+			r.log.Printf("%s: removing %d canary pods that are not ready", t.stable.Name, t.now.Canary-ready)
+			if _, err := r.ask(ctx, t, split.Counts{Stable: t.now.Stable, Canary: ready}); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.move(ctx, tracks, r.end); err != nil {
+		return err
+	}
+	for _, t := range tracks {
+		if err := r.delete(ctx, t.canary); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove deletes what was created for the canaries of the release, found by its
+// label, and the objects given.
+func (r *run) remove(ctx context.Context, created []record.Object) error {
+	namespaces := map[string]bool{r.namespace: true}
+	if r.record.InFlight() {
+		for _, w := range r.record.Rollout.Workloads {
+			namespaces[w.Namespace] = true
+		}
+	}
+	var refs []record.Object
+	for namespace := range namespaces {
+		for _, resource := range []schema.GroupVersionResource{deployments, services,
+			corev1.SchemeGroupVersion.WithResource("configmaps"), corev1.SchemeGroupVersion.WithResource("secrets")} {
+			objects, err := r.list(ctx, resource, namespace, canary.ReleaseLabel+"="+r.Release)
+			if err != nil {
+				return err
+			}
+			for _, o := range objects {
+				refs = append(refs, objectOf(o))
+			}
+		}
+	}
+	refs = append(refs, created...)
+	errs := cluster.Each(len(refs), func(i int) error { return r.delete(ctx, refs[i]) })
+	return errors.Join(errs...)
+}
+
+func (r *run) delete(ctx context.Context, ref record.Object) error {
+	if err := r.cluster.Delete(ctx, emptyObject(ref)); err != nil {
+		return fmt.Errorf("deleting %s %s: %w", ref.Kind, ref.Name, err)
+	}
+	return nil
+}
+
+func cmpObjects(a, b record.Object) int {
+	return slices.Compare([]string{a.Namespace, a.Kind, a.Name}, []string{b.Namespace, b.Kind, b.Name})
+}
