@@ -19,9 +19,23 @@ func apply(ctx context.Context, r *run) error {
 	return r.release(ctx, rel, "applied")
 }
 
+// firstRelease says whether there is nothing to compare a canary with: none of
+// the release's Deployments is live, or the first release was begun and did not
+// come to its end.
+func (r *run) firstRelease(rel *release) bool {
+	return rel.first() && !r.record.InFlight() || r.record.Phase == record.Releasing
+}
+
 // release applies a release in full, without a canary.
 func (r *run) release(ctx context.Context, rel *release, did string) error {
-	if err := r.baseline(ctx, rel); err != nil {
+	if r.firstRelease(rel) {
+		r.together = true
+		r.record.Phase = record.Releasing
+		r.log.Printf("the first release: applied in full, without a canary")
+		if err := r.write(ctx); err != nil {
+			return err
+		}
+	} else if err := r.baseline(ctx, rel); err != nil {
 		return err
 	}
 	end := r.log.Section("apply", "apply", false)

@@ -43,7 +43,7 @@ func (r *run) watch(ctx context.Context, previews []cluster.Preview, more ...str
 	var namespaces []string
 	resources := map[schema.GroupVersionResource]bool{}
 	for _, p := range previews {
-		if !isWorkload(p.Manifest) {
+		if !awaited(p.Manifest) {
 			continue
 		}
 		namespaces = append(namespaces, p.Manifest.GetNamespace())
@@ -81,11 +81,18 @@ func (r *run) watch(ctx context.Context, previews []cluster.Preview, more ...str
 	return nil
 }
 
+// awaited says whether a stage waits for o: workloads, but not those that run at
+// some later time.
+func awaited(o *unstructured.Unstructured) bool { return isWorkload(o) && o.GetKind() != "CronJob" }
+
 // targets are the workloads of previews, each with the Services that its pods
 // must have reached before anything else is lowered.
 func (r *run) targets(ctx context.Context, previews []cluster.Preview) ([]target, error) {
 	var targets []target
 	for _, p := range previews {
+		if !awaited(p.Manifest) {
+			continue
+		}
 		t := target{Object: objectOf(p.Manifest)}
 		if canary.IsDeployment(p.Manifest) {
 			services, err := r.services(ctx, t.Namespace)
@@ -119,9 +126,8 @@ func (r *run) await(ctx context.Context, targets []target) error {
 func (r *run) awaitUntil(ctx context.Context, targets []target, until time.Time) error {
 	ctx, cancel := context.WithDeadlineCause(ctx, until, errOutOfTime)
 	defer cancel()
-	seen := rollout.Seen{}
-	progress := progress{log: r.log}
-	judge := judge{run: r, seen: seen, together: len(targets) > 1}
+	progress := progress{log: r.log, at: time.Now()}
+	judge := judge{run: r, seen: rollout.Seen{}}
 	var last []string
 	err := r.watcher.Until(ctx, func(v *rollout.View) (bool, time.Duration, error) {
 		var waiting []string
@@ -199,8 +205,8 @@ func lookDeployment(v *rollout.View, d *appsv1.Deployment, t target) (string, er
 	return "", nil
 }
 
-// progress says how a wait goes: at once when something new happens, at most
-// once a second while numbers move, and every ten seconds when nothing does.
+// progress says how a wait goes: not at all if it is short, at most once a
+// second while numbers move, and every ten seconds when nothing does.
 type progress struct {
 	log  *gitlab.Log
 	said string
@@ -216,17 +222,18 @@ func (p *progress) say(waiting []string) time.Duration {
 	if more := len(waiting) - 3; more > 0 {
 		text += fmt.Sprintf("; and %d more", more)
 	}
-	since := time.Since(p.at)
-	switch {
-	case text != p.said && since < time.Second:
-		return time.Second - since
-	case text == p.said && since < heartbeat:
-		return heartbeat - since
-	case text == p.said:
-		p.log.Printf("  still waiting: %s", text)
-	default:
-		p.log.Printf("  %s", text)
+	quiet := time.Second
+	if text == p.said {
+		quiet = heartbeat
 	}
+	if since := time.Since(p.at); since < quiet {
+		return quiet - since
+	}
+	still := ""
+	if text == p.said {
+		still = "still waiting: "
+	}
+	p.log.Printf("  %s%s", still, text)
 	p.said, p.at = text, time.Now()
-	return heartbeat
+	return time.Second
 }

@@ -19,37 +19,42 @@ import (
 // judge decides whether a target that is waited for can still become ready.
 type judge struct {
 	*run
-	seen     rollout.Seen
-	together bool // several workloads start at the same time
-	events   []*corev1.Event
-	fetched  time.Time
+	seen    rollout.Seen
+	events  []*corev1.Event
+	fetched time.Time
 }
 
-// eventsEvery bounds how often events are fetched while something looks wrong.
-const eventsEvery = 2 * time.Second
+// eventsEvery bounds how often events are fetched while something looks wrong,
+// eventsFresh how old they may be for the last word.
+const (
+	eventsEvery = 10 * time.Second
+	eventsFresh = 2 * time.Second
+)
 
 // hopeless fails, with its findings printed, once a target cannot become ready.
 // It returns when to look again.
 func (j *judge) hopeless(ctx context.Context, v *rollout.View, t target) (time.Duration, error) {
 	d := v.Deployment(t.Namespace, t.Name)
-	if t.Kind != "Deployment" || d == nil {
+	if t.Kind != "Deployment" || t.atMost || d == nil || d.Generation < t.generation {
 		return heartbeat, nil
 	}
 	now := time.Now()
 	group := j.group(v, t)
 	j.seen.Note(group.Pods, now)
 	findings := rollout.Diagnose(group, now)
-	if rollout.Hopeless(group, findings) {
-		if now.Sub(j.fetched) > eventsEvery {
-			j.fetch(ctx, t.Namespace)
-		}
+	if len(findings) == 0 {
+		return heartbeat, nil
+	}
+	// Events tell causes that the pods' status does not.
+	age := now.Sub(j.fetched)
+	if age > eventsEvery || (age > eventsFresh && rollout.Hopeless(group, findings)) {
+		j.fetch(ctx, t.Namespace)
 		group.Events = j.events
 		findings = rollout.Diagnose(group, now)
-		if rollout.Hopeless(group, findings) {
-			j.print(ctx, t, findings)
-			return 0, failed(hint.Errorf(findings[0].Next, "%s cannot become ready: %s", t, findings[0].Message))
-		}
-		return eventsEvery, nil
+	}
+	if rollout.Hopeless(group, findings) {
+		j.print(ctx, t, findings)
+		return 0, failed(hint.Errorf(findings[0].Next, "%s cannot become ready: %s", t, findings[0].Message))
 	}
 	again := heartbeat
 	for _, f := range findings {

@@ -132,7 +132,9 @@ func atGoal(tracks []track) []target {
 		}
 		targets = append(targets, stable)
 		if t.goal.Canary > 0 || t.now.Canary > 0 || t.canaryGeneration > 0 {
-			targets = append(targets, t.canaryTarget(t.goal.Canary))
+			canary := t.canaryTarget(t.goal.Canary)
+			canary.atMost = t.goal.Canary == 0
+			targets = append(targets, canary)
 		}
 	}
 	return targets

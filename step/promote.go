@@ -16,7 +16,8 @@ func promote(ctx context.Context, r *run) error {
 		return err
 	}
 	parts := canary.Parts(rel.previews)
-	without := r.SkipCanary || rel.first() || (!r.record.InFlight() && len(parts) == 0)
+	first := r.firstRelease(rel)
+	without := r.SkipCanary || first || (!r.record.InFlight() && len(parts) == 0)
 	if err := r.record.AllowPromote(r.by, rel.hash, without); err != nil {
 		return err
 	}
@@ -24,6 +25,9 @@ func promote(ctx context.Context, r *run) error {
 	if !r.record.InFlight() && !rel.changed() && live != nil && live.Hash == rel.hash && r.record.Phase == record.Promoted {
 		r.verdict("nothing to promote: live is what the manifests say")
 		return nil
+	}
+	if first {
+		return r.release(ctx, rel, "promoted")
 	}
 	if err := r.beginPromotion(ctx, rel, parts); err != nil {
 		return err

@@ -161,14 +161,18 @@ func (r *run) keep(ctx context.Context, rel *release) (record.Promotion, error) 
 	return p, cluster.Explain(err)
 }
 
-// restore reads the manifests of a promoted release again, and what the server
-// would make of them now.
-func (r *run) restore(ctx context.Context, p record.Promotion) (*release, error) {
+// kept reads the manifests of a promoted release again.
+func (r *run) kept(ctx context.Context, p record.Promotion) ([]*unstructured.Unstructured, error) {
 	packed, err := r.store.Kept(ctx, p)
 	if err != nil {
 		return nil, cluster.Explain(err)
 	}
-	objects, err := manifest.Unpack(packed)
+	return manifest.Unpack(packed)
+}
+
+// restore asks the server what it would make now of a release promoted before.
+func (r *run) restore(ctx context.Context, p record.Promotion) (*release, error) {
+	objects, err := r.kept(ctx, p)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"gitlab.com/rollstep/rollstep/internal/canary"
 	"gitlab.com/rollstep/rollstep/internal/cluster"
@@ -40,6 +41,8 @@ type run struct {
 	viewed  map[string]bool // namespaces that watcher watches
 	since   time.Time       // when watching began
 	before  restarts
+	// together: several workloads start at once and may wait for each other.
+	together bool
 }
 
 // errOutOfTime ends the work of a stage that took too long.
@@ -73,6 +76,7 @@ func Run(ctx context.Context, c Config, log *gitlab.Log, version string) (err er
 	}
 	err = stage.run(ctx, r)
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, context.Canceled) {
+		r.reportServing()
 		return cause // why the requests failed: a signal, the lost lock, the time
 	}
 	return err
@@ -85,6 +89,7 @@ func (r *run) prepare(stage Stage, version string) error {
 	if stage.manifests {
 		m, err := manifest.Load(r.Manifests)
 		if err == nil {
+			manifest.EncodeSecrets(m.Objects)
 			err = manifest.SetImages(m.Objects, r.Image)
 		}
 		r.manifests = m
@@ -117,9 +122,17 @@ const lockWait = 90 * time.Second
 func (r *run) lock(ctx context.Context) (context.Context, func(), error) {
 	id := cmp.Or(r.CI.JobID, fmt.Sprintf("%s-%d", r.CI.Host, os.Getpid()))
 	wait := min(lockWait, time.Until(r.work)/2)
-	held, lock, err := r.store.Acquire(ctx, id, r.by, wait, func(holder string) {
-		r.log.Printf("waiting for the lock, held by %s", holder)
-	})
+	waiting := func(holder string) { r.log.Printf("waiting for the lock, held by %s", holder) }
+	held, lock, err := r.store.Acquire(ctx, id, r.by, wait, waiting)
+	if apierrors.IsNotFound(err) {
+		// Nothing can be locked in a namespace that comes with the release.
+		if namespace := r.ownNamespace(); namespace != nil {
+			if err := r.applyAll(ctx, []cluster.Preview{{Manifest: namespace, Result: namespace}}); err != nil {
+				return nil, nil, err
+			}
+			held, lock, err = r.store.Acquire(ctx, id, r.by, wait, waiting)
+		}
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -132,6 +145,19 @@ func (r *run) lock(ctx context.Context) (context.Context, func(), error) {
 			r.log.Note("the lock runs out by itself in some seconds (%v)", err)
 		}
 	}, nil
+}
+
+// ownNamespace is the manifest of the release's namespace, or nil.
+func (r *run) ownNamespace() *unstructured.Unstructured {
+	if r.manifests == nil {
+		return nil
+	}
+	for _, o := range r.manifests.Objects {
+		if o.GetKind() == "Namespace" && o.GetName() == r.namespace && o.GroupVersionKind().Group == "" {
+			return o
+		}
+	}
+	return nil
 }
 
 // preflight gives errors of the cluster that are the user's to mend the exit

@@ -49,7 +49,11 @@ func (r *run) undo(ctx context.Context) error {
 		ro = &record.Rollout{Started: now(), By: r.by}
 		r.record.Rollout = ro
 	}
-	if live := r.record.Live(); r.record.Phase == record.Promoting && live != nil {
+	gone, err := r.stableGone(ctx, ro)
+	if err != nil {
+		return err
+	}
+	if live := r.record.Live(); live != nil && ro.To == "" && (gone || r.record.Phase == record.Promoting) {
 		ro.To = live.Hash
 	}
 	r.record.Phase, ro.Reached, ro.Updated = record.RollingBack, nil, now()
@@ -84,6 +88,21 @@ func (r *run) undo(ctx context.Context) error {
 		return err
 	}
 	return cluster.Explain(r.store.Prune(ctx, r.record))
+}
+
+// stableGone says whether somebody deleted the stable Deployment of a workload.
+func (r *run) stableGone(ctx context.Context, ro *record.Rollout) (bool, error) {
+	for _, w := range ro.Workloads {
+		live, err := r.cluster.Get(ctx, emptyObject(w.Object))
+		if err != nil {
+			return false, err
+		}
+		if live == nil {
+			r.log.Note("%s %s is gone: it is brought back from the record", w.Kind, w.Name)
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // bringBack applies a release that was promoted before.

@@ -36,9 +36,12 @@ func (r *Record) AllowCanary(by By) error {
 		if older(by, r.Rollout.By) {
 			return r.superseded()
 		}
-		if r.Phase != Canary && r.Rollout.To != "" {
-			return refuse("Run the rollback job again: it finishes what it began",
-				"a rollback by %s has not finished", r.Rollout.By)
+		switch {
+		case r.Phase == Promoting:
+			return refuse("Run its promote job again, or roll it back first",
+				"the promotion by %s has not finished", r.Rollout.By)
+		case r.Rollout.To != "":
+			return r.unfinishedRollback()
 		}
 		return nil
 	}
@@ -76,8 +79,7 @@ func (r *Record) AllowPromote(by By, hash string, without bool) error {
 	rollout := r.Rollout
 	switch {
 	case rollout.To != "":
-		return refuse("Run the rollback job again: it finishes what it began",
-			"a rollback by %s has not finished", rollout.By)
+		return r.unfinishedRollback()
 	case foreign(by, rollout.By):
 		return r.superseded()
 	case rollout.Hash != hash:
@@ -109,11 +111,16 @@ func (r *Record) AllowRollback(by By) (nothing string, err error) {
 		return "", refuse("Use the rollback job of that pipeline",
 			"this pipeline is outdated: %s promoted a newer release %s", live.By, ago(live.At))
 	case older(live.By, by):
-		return "this pipeline has no rollout in flight and promoted nothing", nil
+		return fmt.Sprintf("this pipeline has no rollout in flight; what is live came by %s, whose rollback job takes it back", live.By), nil
 	case len(r.Promoted) < 2:
 		return "there is no earlier release", nil
 	}
 	return "", nil
+}
+
+func (r *Record) unfinishedRollback() error {
+	return refuse("Run the rollback job again: it finishes what it began",
+		"a rollback by %s has not finished", r.Rollout.By)
 }
 
 func (r *Record) superseded() error {

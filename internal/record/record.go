@@ -14,6 +14,7 @@ type Phase string
 
 const (
 	None        Phase = ""
+	Releasing   Phase = "releasing"    // the first release is coming live
 	Canary      Phase = "canary"       // a canary is in flight
 	Promoting   Phase = "promoting"    // the stable track is being replaced
 	Promoted    Phase = "promoted"     // live is what Git says
@@ -154,7 +155,9 @@ func (r *Record) Promote(p Promotion) {
 // GiveUp ends the rollout of hash: it must not be promoted unless it starts over.
 func (r *Record) GiveUp(hash string) {
 	r.RolledBack = slices.DeleteFunc(r.RolledBack, func(h string) bool { return h == hash })
-	r.RolledBack = append(r.RolledBack, hash)
+	if hash != "" { // the record may have been lost
+		r.RolledBack = append(r.RolledBack, hash)
+	}
 	r.RolledBack = r.RolledBack[max(0, len(r.RolledBack)-keepRolledBack):]
 	r.Phase, r.Rollout = RolledBack, nil
 }

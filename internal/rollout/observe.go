@@ -137,17 +137,25 @@ func slimPod(pod *corev1.Pod) {
 	slimContainers := func(containers []corev1.Container) []corev1.Container {
 		slimmed := make([]corev1.Container, len(containers))
 		for i, c := range containers {
-			slimmed[i] = corev1.Container{Name: c.Name, Image: c.Image, ReadinessProbe: c.ReadinessProbe, LivenessProbe: c.LivenessProbe, StartupProbe: c.StartupProbe}
+			slimmed[i] = corev1.Container{
+				Name: c.Name, Image: c.Image, RestartPolicy: c.RestartPolicy,
+				ReadinessProbe: c.ReadinessProbe, LivenessProbe: c.LivenessProbe, StartupProbe: c.StartupProbe,
+				Resources: corev1.ResourceRequirements{Limits: c.Resources.Limits},
+			}
 		}
 		return slimmed
 	}
 	pod.Annotations = nil
 	pod.Spec = corev1.PodSpec{
-		Containers:     slimContainers(pod.Spec.Containers),
-		InitContainers: slimContainers(pod.Spec.InitContainers),
-		NodeName:       pod.Spec.NodeName,
-		RestartPolicy:  pod.Spec.RestartPolicy,
-		Volumes:        pod.Spec.Volumes,
+		Containers:       slimContainers(pod.Spec.Containers),
+		InitContainers:   slimContainers(pod.Spec.InitContainers),
+		NodeName:         pod.Spec.NodeName,
+		RestartPolicy:    pod.Spec.RestartPolicy,
+		Volumes:          pod.Spec.Volumes,
+		ImagePullSecrets: pod.Spec.ImagePullSecrets,
+		ReadinessGates:   pod.Spec.ReadinessGates,
+		SchedulingGates:  pod.Spec.SchedulingGates,
+		SchedulerName:    pod.Spec.SchedulerName,
 	}
 }
 

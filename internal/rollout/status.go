@@ -11,6 +11,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
 )
@@ -31,6 +33,28 @@ func (v *View) Other(kind, namespace, name string) *unstructured.Unstructured {
 		if o.GetKind() == kind && o.GetNamespace() == namespace && o.GetName() == name {
 			return o
 		}
+	}
+	switch kind {
+	case "Pod":
+		return find(v.pods, corev1.SchemeGroupVersion.WithKind(kind), namespace, name)
+	case "ReplicaSet":
+		return find(v.replicaSets, appsv1.SchemeGroupVersion.WithKind(kind), namespace, name)
+	}
+	return nil
+}
+
+func find[T metav1.Object](list []T, gvk schema.GroupVersionKind, namespace, name string) *unstructured.Unstructured {
+	for _, o := range list {
+		if o.GetNamespace() != namespace || o.GetName() != name {
+			continue
+		}
+		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+		if err != nil {
+			return nil
+		}
+		u := &unstructured.Unstructured{Object: content}
+		u.SetGroupVersionKind(gvk)
+		return u
 	}
 	return nil
 }

@@ -1,0 +1,143 @@
+package step
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gitlab.com/rollstep/rollstep/internal/canary"
+	"gitlab.com/rollstep/rollstep/internal/cluster"
+	"gitlab.com/rollstep/rollstep/internal/record"
+	"gitlab.com/rollstep/rollstep/internal/split"
+)
+
+// plan prints what the later stages would do. It changes nothing.
+func plan(ctx context.Context, r *run) error {
+	rel, err := r.load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.planChanges(rel); err != nil {
+		return err
+	}
+	var c design
+	if !rel.first() {
+		if c, err = r.design(ctx, rel); err != nil {
+			return err
+		}
+		r.planCanary(rel, c)
+	}
+	missing, err := r.missingPermissions(ctx, rel)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		r.log.Warn("the identity in KUBECONFIG lacks permissions that the stages need (README, \"Permissions\"):\n  %s", strings.Join(missing, "\n  "))
+	}
+	if r.record.InFlight() {
+		r.log.Note("a rollout by %s is in flight (%s, %d %%)", r.record.Rollout.By, r.record.Phase, r.record.Rollout.Weight)
+	}
+	r.planVerdict(rel, c)
+	return nil
+}
+
+// planChanges prints what changes live once all stages are done.
+func (r *run) planChanges(rel *release) error {
+	rows := [][]string{{"OBJECT", "NAMESPACE", "CHANGE"}}
+	unchanged := 0
+	for _, p := range rel.previews {
+		if !p.Changed() {
+			unchanged++
+			continue
+		}
+		rows = append(rows, []string{cluster.Name(p.Manifest), p.Manifest.GetNamespace(), change(p)})
+	}
+	if len(rows) > 1 {
+		r.log.Table(rows)
+	}
+	r.log.Printf("objects that change: %d, that stay as they are: %d", len(rows)-1, unchanged)
+	return r.planDiffs(rel)
+}
+
+func (r *run) planDiffs(rel *release) error {
+	var diffs []string
+	for _, p := range rel.previews {
+		if !p.Changed() || p.Live == nil {
+			continue
+		}
+		diff, err := p.Diff()
+		if err != nil {
+			return err
+		}
+		if diff != "" {
+			diffs = append(diffs, describe(p.Manifest, r.namespace)+"\n"+diff)
+		}
+	}
+	if len(diffs) == 0 {
+		return nil
+	}
+	end := r.log.Section("changes", "changes in full", true)
+	defer end()
+	r.log.Printf("%s", strings.Join(diffs, "\n"))
+	return nil
+}
+
+func change(p cluster.Preview) string {
+	switch {
+	case p.Unchecked:
+		return "created, unchecked: its namespace or kind comes with this release"
+	case p.Live == nil:
+		return "created"
+	case p.Adopts:
+		return "changed, and taken over from kubectl apply"
+	}
+	return "changed"
+}
+
+// planCanary prints which workloads take part, and the pods for each weight.
+func (r *run) planCanary(rel *release, c design) {
+	for _, t := range c.tracks {
+		r.log.Printf("Deployment %s takes part in the canary: its %s changes", t.stable.Name, t.part.Why())
+		rows := [][]string{{"WEIGHT", "STABLE PODS", "CANARY PODS", "SHARE"}}
+		weights := []int{10, 25, 50, int(r.Weight)}
+		slices.Sort(weights)
+		for _, weight := range slices.Compact(weights) {
+			goal := split.Goal(t.wanted, split.Canary(t.wanted, weight), weight == 100)
+			if t.autoscaled {
+				goal.Stable = t.now.Stable
+			}
+			at := track{goal: goal}
+			rows = append(rows, []string{fmt.Sprintf("%d %%", weight), fmt.Sprint(goal.Stable), fmt.Sprint(goal.Canary), fmt.Sprintf("%.1f %%", at.expected())})
+		}
+		r.log.Table(rows)
+	}
+	for _, p := range rel.previews {
+		if kind := p.Manifest.GetKind(); isWorkload(p.Manifest) && kind != "Deployment" && p.Changed() {
+			r.log.Note("%s takes no part in the canary: only promote changes it", cluster.Name(p.Manifest))
+		}
+	}
+	if len(c.tracks) > 0 && len(c.left) > 0 {
+		r.log.Note("only promote creates what acts on live pods: %s", strings.Join(c.left, ", "))
+	}
+	for _, w := range c.warnings {
+		r.log.Warn("%s", w)
+	}
+}
+
+func (r *run) planVerdict(rel *release, c design) {
+	switch {
+	case rel.first():
+		r.verdict("plan: the first release: canary, promote or apply brings it live in full")
+	case len(c.tracks) > 0:
+		var names []string
+		for _, t := range c.tracks {
+			names = append(names, canary.Name(t.stable.Name))
+		}
+		r.verdict("plan: canary creates %s; promote brings release %s to everyone", strings.Join(names, ", "), record.Short(rel.hash))
+	case rel.changed():
+		r.verdict("plan: nothing to canary; promote brings the changes")
+	default:
+		r.verdict("plan: nothing changes: live is what the manifests say")
+	}
+}
