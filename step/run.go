@@ -46,7 +46,7 @@ type run struct {
 }
 
 // errOutOfTime ends the work of a stage that took too long.
-var errOutOfTime = hint.Errorf("If it only needs longer, raise ROLLSTEP_TIMEOUT (and the job's timeout)", "the time is up")
+var errOutOfTime = failed(hint.Errorf("If it only needs longer, raise ROLLSTEP_TIMEOUT (and the job's timeout)", "the time is up"))
 
 // Run runs the stage that c names. Its error says what happened and, by
 // ExitCode and hint.Of, what follows.
