@@ -13,6 +13,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+
 	"gitlab.com/rollstep/rollstep/internal/gitlab"
 	"gitlab.com/rollstep/rollstep/internal/hint"
 	"gitlab.com/rollstep/rollstep/step"
@@ -22,6 +25,7 @@ import (
 var version = "dev"
 
 func main() {
+	klog.SetLogger(logr.Discard()) // client-go's own log, of watches that start again for example
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -52,9 +56,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	}
 	config, err := step.Load(args, environ)
 	log := gitlab.NewLog(stdout, config.InCI(), config.NoColor == "" && config.InCI(), time.Now)
-	if err == nil {
-		err = step.Run(ctx, config, log, version)
-	}
+	err = step.Run(ctx, config, err, log, version)
 	if err != nil {
 		report(gitlab.NewLog(stderr, false, config.NoColor == "" && config.InCI(), time.Now), err)
 	}

@@ -29,10 +29,9 @@ const heartbeat = 10 * time.Second
 // target is a workload to wait for.
 type target struct {
 	record.Object
-	services   []string // whose ready endpoints its pods must be
-	replicas   *int     // the count that must be asked for, nil for any
-	generation int64    // at least
-	atMost     bool     // it need not be ready: only no surplus pod must serve
+	services []string // whose ready endpoints its pods must be
+	replicas *int     // the count that must be asked for, nil for any
+	atMost   bool     // it need not be ready: only no surplus pod must serve
 }
 
 func (t target) String() string { return t.Kind + " " + t.Name }
@@ -133,7 +132,7 @@ func (r *run) awaitUntil(ctx context.Context, targets []target, until time.Time)
 		var waiting []string
 		again := heartbeat
 		for _, t := range targets {
-			message, err := look(v, t)
+			message, err := r.look(v, t)
 			if err != nil {
 				return false, 0, err
 			}
@@ -161,7 +160,10 @@ func (r *run) awaitUntil(ctx context.Context, targets []target, until time.Time)
 }
 
 // look says why a target is not ready, "" if it is.
-func look(v *rollout.View, t target) (string, error) {
+func (r *run) look(v *rollout.View, t target) (string, error) {
+	if v.Generation(t.Kind, t.Namespace, t.Name) < r.generations[t.Object] {
+		return "waiting for the API server", nil
+	}
 	if t.Kind != "Deployment" {
 		o := v.Other(t.Kind, t.Namespace, t.Name)
 		if o == nil {
@@ -186,8 +188,6 @@ func look(v *rollout.View, t target) (string, error) {
 func lookDeployment(v *rollout.View, d *appsv1.Deployment, t target) (string, error) {
 	p := rollout.Of(d)
 	switch {
-	case d.Generation < t.generation:
-		return "waiting for the API server", nil
 	case t.replicas != nil && p.Wanted != *t.replicas:
 		return "", fmt.Errorf("%s: %w", t, errMoved)
 	case !p.Done && !t.atMost:
@@ -203,6 +203,20 @@ func lookDeployment(v *rollout.View, d *appsv1.Deployment, t target) (string, er
 		}
 	}
 	return "", nil
+}
+
+// caughtUp waits until the view has what this run wrote of these objects.
+func (r *run) caughtUp(ctx context.Context, refs ...record.Object) error {
+	ctx, cancel := context.WithDeadlineCause(ctx, r.end, errOutOfTime)
+	defer cancel()
+	return r.watcher.Until(ctx, func(v *rollout.View) (bool, time.Duration, error) {
+		for _, ref := range refs {
+			if v.Generation(ref.Kind, ref.Namespace, ref.Name) < r.generations[ref] {
+				return false, heartbeat, nil
+			}
+		}
+		return true, 0, nil
+	})
 }
 
 // progress says how a wait goes: not at all if it is short, at most once a

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -40,7 +41,7 @@ func canaryStage(ctx context.Context, r *run) error {
 	for _, w := range c.warnings {
 		r.log.Warn("%s", w)
 	}
-	settled := r.record.InFlight() && r.record.Rollout.Hash == rel.hash && r.record.Rollout.Reached != nil && r.atGoal(c)
+	settled := r.record.InFlight() && r.record.Rollout.Hash == rel.hash && r.record.Rollout.Reached != nil && arrived(c)
 	if err := r.begin(ctx, rel, c); err != nil {
 		return err
 	}
@@ -91,19 +92,26 @@ func (r *run) design(ctx context.Context, rel *release) (design, error) {
 		return d, configuration(err)
 	}
 	var err error
-	d.objects, err = r.preview(ctx, distinct(objects), func(*unstructured.Unstructured) string { return "derived for the canary" })
+	d.objects, err = r.preview(ctx, distinct(objects), func(p cluster.Preview, err error) error {
+		if p.Live != nil && !r.options.Owns(p.Live) {
+			return foreignObject(p.Live)
+		}
+		if err != nil {
+			return fmt.Errorf("%s, derived for the canary: %w", cluster.Name(p.Manifest), err)
+		}
+		return nil
+	})
 	if err != nil {
 		return d, err
 	}
-	for _, p := range d.objects.previews {
-		if p.Live != nil && !r.options.Owns(p.Live) {
-			mistakes = append(mistakes, hint.Errorf("Rename or remove it (for example kubectl -n "+p.Live.GetNamespace()+" delete "+
-				p.Live.GetKind()+" "+p.Live.GetName()+"), if nothing needs it",
-				"%s exists and is not rollstep's: the canary needs that name", cluster.Name(p.Live)))
-		}
-	}
 	d.created, d.left = rel.fresh()
-	return d, configuration(errors.Join(mistakes...))
+	return d, nil
+}
+
+func foreignObject(live *unstructured.Unstructured) error {
+	return hint.Errorf(fmt.Sprintf("Rename it or, if nothing needs it, remove it: kubectl -n %s delete %s %s",
+		live.GetNamespace(), strings.ToLower(live.GetKind()), live.GetName()),
+		"%s exists and is not rollstep's: the canary needs that name", cluster.Name(live))
 }
 
 func declaredCanary(rel *release, ref record.Object) error {
@@ -323,8 +331,8 @@ func (r *run) goalText() string {
 	return fmt.Sprintf("%d %%", r.Weight)
 }
 
-// atGoal says whether there is nothing left to do for the canary.
-func (r *run) atGoal(c design) bool {
+// arrived says whether there is nothing left to do for the canary.
+func arrived(c design) bool {
 	for _, t := range c.tracks {
 		if t.now != t.goal {
 			return false
@@ -341,7 +349,7 @@ func (r *run) settle(ctx context.Context, tracks []track) error {
 		minReady, _, _ := unstructured.NestedInt64(t.part.Manifest.Object, "spec", "minReadySeconds")
 		hold = max(hold, r.Settle+time.Duration(minReady)*time.Second)
 	}
-	targets := slices.DeleteFunc(atGoal(tracks), func(t target) bool { return t.atMost })
+	targets := slices.DeleteFunc(r.atGoal(tracks), func(t target) bool { return t.atMost })
 	if hold == 0 || len(targets) == 0 {
 		return nil
 	}
@@ -368,7 +376,7 @@ func (r *run) breaks(ctx context.Context, targets []target, hold time.Duration) 
 	err = r.watcher.Until(ctx, func(v *rollout.View) (bool, time.Duration, error) {
 		broke = countRestarts(v, targets) != restarts
 		for _, t := range targets {
-			message, err := look(v, t)
+			message, err := r.look(v, t)
 			if err != nil {
 				return false, 0, err
 			}

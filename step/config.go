@@ -44,6 +44,9 @@ type Config struct {
 	OnFailure  OnFailure     `env:"ROLLSTEP_ON_FAILURE" help:"rollback, or hold to leave everything for inspection" envDefault:"rollback"`
 	SkipCanary bool          `env:"ROLLSTEP_SKIP_CANARY" help:"allow promote without a canary: true or false" envDefault:"false"`
 
+	MaxAge time.Duration `env:"ROLLSTEP_MAX_AGE" help:"for sweep: how long nobody may have worked on a rollout" envDefault:"24h"`
+	DryRun bool          `env:"ROLLSTEP_DRY_RUN" help:"for sweep: only say what it would do: true or false" envDefault:"false"`
+
 	NoColor string `env:"NO_COLOR" help:"anything: no colours"`
 
 	CI CI
@@ -193,7 +196,7 @@ func (c *Config) check(variables map[string]string) []error {
 			c.CI.parsedPipeline[i] = n
 		}
 	}
-	known := map[string]bool{"ROLLSTEP_REPORT_DIR": true, "ROLLSTEP_MAX_AGE": true, "ROLLSTEP_DRY_RUN": true}
+	known := map[string]bool{"ROLLSTEP_REPORT_DIR": true}
 	for _, v := range variablesOf(reflect.TypeFor[Config]()) {
 		known[v.Name] = true
 	}

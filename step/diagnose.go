@@ -35,7 +35,7 @@ const (
 // It returns when to look again.
 func (j *judge) hopeless(ctx context.Context, v *rollout.View, t target) (time.Duration, error) {
 	d := v.Deployment(t.Namespace, t.Name)
-	if t.Kind != "Deployment" || t.atMost || d == nil || d.Generation < t.generation {
+	if t.Kind != "Deployment" || t.atMost || d == nil || d.Generation < j.generations[t.Object] {
 		return heartbeat, nil
 	}
 	now := time.Now()

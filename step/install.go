@@ -85,8 +85,9 @@ func falls(p cluster.Preview) bool {
 // applyAll applies what is changed and waits until new kinds can be used.
 func (r *run) applyAll(ctx context.Context, previews []cluster.Preview) error {
 	changed := slices.DeleteFunc(slices.Clone(previews), func(p cluster.Preview) bool { return !p.Changed() })
-	errs := cluster.Each(len(changed), func(i int) error {
-		_, err := r.cluster.Apply(ctx, changed[i])
+	applied := make([]*unstructured.Unstructured, len(changed))
+	errs := cluster.Each(len(changed), func(i int) (err error) {
+		applied[i], err = r.cluster.Apply(ctx, changed[i])
 		if err != nil {
 			return fmt.Errorf("%s: %w", cluster.Name(changed[i].Manifest), err)
 		}
@@ -94,6 +95,7 @@ func (r *run) applyAll(ctx context.Context, previews []cluster.Preview) error {
 	})
 	for i, p := range changed {
 		if errs[i] == nil {
+			r.wrote(objectOf(p.Manifest), applied[i])
 			r.log.Printf("%s %s", verb(p), describe(p.Manifest, r.namespace))
 		}
 	}
@@ -146,23 +148,29 @@ func emptyObject(ref record.Object) *unstructured.Unstructured {
 // comes from the record: doing it twice replaces them once.
 func (r *run) restart(ctx context.Context, w record.Object, at time.Time) error {
 	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":%q}}}}}`, at.Format(time.RFC3339))
-	_, err := r.patch(ctx, w, patch)
-	return err
+	return r.patch(ctx, w, patch)
 }
 
-// scale asks for a replica count and returns the generation that has it.
-func (r *run) scale(ctx context.Context, w record.Object, replicas int) (int64, error) {
+// scale asks for a replica count.
+func (r *run) scale(ctx context.Context, w record.Object, replicas int) error {
 	return r.patch(ctx, w, fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
 }
 
-func (r *run) patch(ctx context.Context, w record.Object, patch string) (int64, error) {
+func (r *run) patch(ctx context.Context, w record.Object, patch string) error {
 	ri, err := r.cluster.For(ctx, emptyObject(w))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	patched, err := ri.Patch(ctx, w.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: cluster.Manager})
 	if err != nil {
-		return 0, cluster.Explain(err)
+		return cluster.Explain(err)
 	}
-	return patched.GetGeneration(), nil
+	r.wrote(w, patched)
+	return nil
+}
+
+// wrote remembers which generation of an object this run made: what is seen of
+// earlier ones says nothing about it.
+func (r *run) wrote(ref record.Object, o *unstructured.Unstructured) {
+	r.generations[ref] = o.GetGeneration()
 }

@@ -26,14 +26,20 @@ func (r *run) move(ctx context.Context, tracks []track, until time.Time) error {
 		}
 		r.log.Note("%v; starting again from what is there", err)
 		for i := range tracks {
-			tracks[i].now = r.counts(tracks[i])
+			if tracks[i].now, err = r.counts(ctx, tracks[i]); err != nil {
+				return err
+			}
 		}
 	}
 	return failed(fmt.Errorf("gave up after %d tries: %w", maxRestarts, errMoved))
 }
 
-// counts are the pods asked for on both tracks as last seen.
-func (r *run) counts(t track) split.Counts {
+// counts are the pods asked for on both tracks, as seen since this run's last
+// write to them.
+func (r *run) counts(ctx context.Context, t track) (split.Counts, error) {
+	if err := r.caughtUp(ctx, t.stable, t.canary); err != nil {
+		return split.Counts{}, err
+	}
 	v := r.watcher.View()
 	count := func(name string) int {
 		if d := v.Deployment(t.stable.Namespace, name); d != nil && d.Spec.Replicas != nil {
@@ -41,7 +47,7 @@ func (r *run) counts(t track) split.Counts {
 		}
 		return 0
 	}
-	return split.Counts{Stable: count(t.stable.Name), Canary: count(t.canary.Name)}
+	return split.Counts{Stable: count(t.stable.Name), Canary: count(t.canary.Name)}, nil
 }
 
 func (r *run) moveOnce(ctx context.Context, tracks []track, until time.Time) error {
@@ -55,7 +61,7 @@ func (r *run) moveOnce(ctx context.Context, tracks []track, until time.Time) err
 			needed = append(needed, neededBy(t, nexts[i])...)
 		}
 		if !moved {
-			return r.awaitUntil(ctx, atGoal(tracks), until)
+			return r.awaitUntil(ctx, r.atGoal(tracks), until)
 		}
 		// What was raised, perhaps by a job that was killed since, must serve
 		// before anything is lowered.
@@ -96,21 +102,17 @@ func neededBy(t track, next split.Counts) []target {
 func (r *run) ask(ctx context.Context, t *track, next split.Counts) ([]target, error) {
 	var grown []target
 	if next.Canary != t.now.Canary {
-		generation, err := r.scale(ctx, t.canary, next.Canary)
-		if err != nil {
+		if err := r.scale(ctx, t.canary, next.Canary); err != nil {
 			return nil, err
 		}
-		t.canaryGeneration = generation
 		if next.Canary > t.now.Canary {
 			grown = append(grown, t.canaryTarget(next.Canary))
 		}
 	}
 	if next.Stable != t.now.Stable {
-		generation, err := r.scale(ctx, t.stable, next.Stable)
-		if err != nil {
+		if err := r.scale(ctx, t.stable, next.Stable); err != nil {
 			return nil, err
 		}
-		t.stableGeneration = generation
 		if next.Stable > t.now.Stable {
 			grown = append(grown, t.stableTarget(next.Stable))
 		}
@@ -122,7 +124,7 @@ func (r *run) ask(ctx context.Context, t *track, next split.Counts) ([]target, e
 // atGoal are the targets of a move that has arrived: the canary serves in full,
 // and no stable pod serves that should not. The stable's own health is not the
 // canary's matter: the canary may be its repair.
-func atGoal(tracks []track) []target {
+func (r *run) atGoal(tracks []track) []target {
 	var targets []target
 	for _, t := range tracks {
 		stable := t.stableTarget(t.goal.Stable)
@@ -131,7 +133,7 @@ func atGoal(tracks []track) []target {
 			stable.replicas = nil
 		}
 		targets = append(targets, stable)
-		if t.goal.Canary > 0 || t.now.Canary > 0 || t.canaryGeneration > 0 {
+		if t.goal.Canary > 0 || r.generations[t.canary] > 0 {
 			canary := t.canaryTarget(t.goal.Canary)
 			canary.atMost = t.goal.Canary == 0
 			targets = append(targets, canary)

@@ -28,25 +28,28 @@ type release struct {
 // make of them.
 func (r *run) load(ctx context.Context) (*release, error) {
 	r.cluster.Declare(r.manifests.Objects)
-	err := r.manifests.FillNamespaces(r.namespace, func(gvk schema.GroupVersionKind) (bool, error) {
+	unknown := map[schema.GroupVersionKind]bool{}
+	mistakes := r.manifests.FillNamespaces(r.namespace, func(gvk schema.GroupVersionKind) (bool, error) {
 		resource, err := r.cluster.Resource(ctx, gvk)
+		unknown[gvk] = err != nil
 		return resource.Namespaced, err
 	})
-	if err != nil {
-		return nil, preflightManifests(err)
-	}
-	return r.preview(ctx, r.manifests.Objects, r.manifests.Origin)
+	known := slices.DeleteFunc(slices.Clone(r.manifests.Objects), func(o *unstructured.Unstructured) bool { return unknown[o.GroupVersionKind()] })
+	rel, err := r.preview(ctx, known, func(p cluster.Preview, err error) error {
+		if err == nil {
+			return nil
+		}
+		return hint.With(fmt.Errorf("%s: %s: %w", r.manifests.Origin(p.Manifest), cluster.Name(p.Manifest), err), "Correct the manifest")
+	})
+	return rel, preflightManifests(errors.Join(mistakes, err))
 }
 
-// preview asks the server what it would make of objects. origin says where one
-// was read.
-func (r *run) preview(ctx context.Context, objects []*unstructured.Unstructured, origin func(*unstructured.Unstructured) string) (*release, error) {
+// preview asks the server what it would make of objects. judge says what is
+// wrong with one, given the server's error, if any.
+func (r *run) preview(ctx context.Context, objects []*unstructured.Unstructured, judge func(cluster.Preview, error) error) (*release, error) {
 	previews, errs := r.cluster.PreviewAll(ctx, objects)
 	for i, err := range errs {
-		if err != nil {
-			errs[i] = hint.With(fmt.Errorf("%s: %s: %w", origin(objects[i]), cluster.Name(objects[i]), err),
-				"Correct the manifest")
-		}
+		errs[i] = judge(previews[i], err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, preflightManifests(err)
@@ -57,7 +60,7 @@ func (r *run) preview(ctx context.Context, objects []*unstructured.Unstructured,
 // preflightManifests gives an error about manifests its exit code, unless it is
 // the cluster that cannot be asked.
 func preflightManifests(err error) error {
-	if cluster.Unreachable(err) {
+	if err == nil || cluster.Unreachable(err) {
 		return err
 	}
 	return configuration(err)
@@ -116,8 +119,10 @@ func (r *run) baseline(ctx context.Context, rel *release) error {
 			continue
 		}
 		o := cluster.Restorable(p.Live)
-		if canary.IsDeployment(o) && !declaresReplicas(p.Manifest) {
-			unstructured.RemoveNestedField(o.Object, "spec", "replicas")
+		if canary.IsDeployment(o) {
+			if err := r.restoreReplicas(ctx, p, o); err != nil {
+				return err
+			}
 		}
 		for _, image := range canary.Images(o) {
 			images[image] = true
@@ -135,6 +140,24 @@ func (r *run) baseline(ctx context.Context, rel *release) error {
 	}
 	r.record.Promote(record.Promotion{Hash: hash, Manifests: secret, Images: slices.Sorted(maps.Keys(images)), At: now(), Adopted: true})
 	return nil
+}
+
+// restoreReplicas gives a live Deployment, in the form of a manifest, the replica
+// count to go back to: none where the manifest leaves it to others; that from
+// before the rollout where a canary is there whose record was lost.
+func (r *run) restoreReplicas(ctx context.Context, p cluster.Preview, o *unstructured.Unstructured) error {
+	if !declaresReplicas(p.Manifest) {
+		unstructured.RemoveNestedField(o.Object, "spec", "replicas")
+		return nil
+	}
+	ref := objectOf(o)
+	ref.Name = canary.Name(ref.Name)
+	existing, err := r.cluster.Get(ctx, emptyObject(ref))
+	if err != nil || existing == nil || !r.options.Owns(existing) {
+		return err
+	}
+	live, _ := canary.Replicas(o)
+	return unstructured.SetNestedField(o.Object, int64(r.wasReplicas(objectOf(o), existing, live)), "spec", "replicas")
 }
 
 func restorable(o *unstructured.Unstructured) bool {
@@ -176,5 +199,10 @@ func (r *run) restore(ctx context.Context, p record.Promotion) (*release, error)
 	if err != nil {
 		return nil, err
 	}
-	return r.preview(ctx, objects, func(*unstructured.Unstructured) string { return "release " + record.Short(p.Hash) })
+	return r.preview(ctx, objects, func(preview cluster.Preview, err error) error {
+		if err == nil {
+			return nil
+		}
+		return fmt.Errorf("%s of release %s: %w", cluster.Name(preview.Manifest), record.Short(p.Hash), err)
+	})
 }

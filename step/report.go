@@ -79,7 +79,7 @@ func (r *run) previews(tracks []track) map[string][]string {
 	return names
 }
 
-// reportServing says in one line per Service what serves now.
+// reportServing says of each Service what serves now.
 func (r *run) reportServing() {
 	if r.watcher == nil {
 		return
@@ -97,25 +97,25 @@ func (r *run) reportServing() {
 			if r.options.Owns(s) {
 				continue
 			}
-			if text := serving(r.watcher.View(), namespace, s.GetName()); text != "" {
-				r.log.Printf("Service %s serves %s", s.GetName(), text)
+			for _, line := range serving(r.watcher.View(), namespace, s.GetName()) {
+				r.log.Printf("Service %s: %s", s.GetName(), line)
 			}
 		}
 	}
 }
 
-// serving tells which image has how many of a Service's ready endpoints:
-// "app:v1 on 9 of 10 pods (90.0 %), app:v2 on 1 of 10 pods (10.0 %)".
-func serving(v *rollout.View, namespace, service string) string {
+// serving tells which image has how many of a Service's ready endpoints, a line
+// each: "9 of 10 pods (90.0 %) serve app:v1".
+func serving(v *rollout.View, namespace, service string) []string {
 	byImage := v.ImagesServing(namespace, service)
 	total := 0
 	for _, n := range byImage {
 		total += n
 	}
-	var list []string
+	var lines []string
 	for _, image := range slices.Sorted(maps.Keys(byImage)) {
 		n := byImage[image]
-		list = append(list, fmt.Sprintf("%s on %d of %d pods (%.1f %%)", image, n, total, 100*float64(n)/float64(total)))
+		lines = append(lines, fmt.Sprintf("%d of %d pods (%.1f %%) serve %s", n, total, 100*float64(n)/float64(total), image))
 	}
-	return strings.Join(list, ", ")
+	return lines
 }

@@ -41,6 +41,8 @@ type run struct {
 	viewed  map[string]bool // namespaces that watcher watches
 	since   time.Time       // when watching began
 	before  restarts
+
+	generations map[record.Object]int64 // of what this run wrote
 	// together: several workloads start at once and may wait for each other.
 	together bool
 }
@@ -48,9 +50,10 @@ type run struct {
 // errOutOfTime ends the work of a stage that took too long.
 var errOutOfTime = failed(hint.Errorf("If it only needs longer, raise ROLLSTEP_TIMEOUT (and the job's timeout)", "the time is up"))
 
-// Run runs the stage that c names. Its error says what happened and, by
-// ExitCode and hint.Of, what follows.
-func Run(ctx context.Context, c Config, log *gitlab.Log, version string) (err error) {
+// Run runs the stage that c names. loaded is what Load said of c: its mistakes
+// are reported together with those of the manifests and of KUBECONFIG. The error
+// says what happened and, by ExitCode and hint.Of, what follows.
+func Run(ctx context.Context, c Config, loaded error, log *gitlab.Log, version string) (err error) {
 	stage, _ := Find(c.Stage)
 	began := time.Now()
 	work, end := c.Deadlines(began)
@@ -58,9 +61,10 @@ func Run(ctx context.Context, c Config, log *gitlab.Log, version string) (err er
 	defer cancel()
 	r := &run{
 		Config: c, log: log, by: c.By(), began: began, work: work, end: end,
-		options: canary.Options{Release: c.Release, TrackLabel: c.TrackLabel, App: c.CI.ProjectSlug, Env: c.CI.Environment},
+		generations: map[record.Object]int64{},
+		options:     canary.Options{Release: c.Release, TrackLabel: c.TrackLabel, App: c.CI.ProjectSlug, Env: c.CI.Environment},
 	}
-	if err := r.prepare(stage, version); err != nil {
+	if err := errors.Join(loaded, r.prepare(stage, version)); err != nil {
 		return configuration(err)
 	}
 	if stage.changes {
@@ -99,7 +103,7 @@ func (r *run) prepare(stage Stage, version string) error {
 		Kubeconfig: r.Kubeconfig, Context: r.Context, Namespace: r.Namespace, Environ: r.CI.environ,
 	})
 	mistakes = append(mistakes, err)
-	if err := errors.Join(mistakes...); err != nil {
+	if err := errors.Join(mistakes...); err != nil || stage.Name == "" {
 		return err
 	}
 	for _, note := range kube.Notes {

@@ -22,6 +22,7 @@ var Stages = []Stage{
 	{Name: "canary", Argument: "[WEIGHT]", Does: "brings the new version to WEIGHT percent; again for another weight, up or down", manifests: true, changes: true, run: canaryStage},
 	{Name: "promote", Does: "gives the new version to everyone; the canary goes", manifests: true, changes: true, run: promote},
 	{Name: "rollback", Does: "back to stable; after a promotion, back to the release before it", changes: true, run: rollback},
+	{Name: "sweep", Does: "rolls back abandoned rollouts and removes orphans, of all releases in the namespace", run: sweep},
 	{Name: "status", Does: "prints where the release stands; changes nothing", run: status},
 }
 

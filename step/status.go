@@ -28,6 +28,10 @@ func status(ctx context.Context, r *run) error {
 	}
 	r.statusTracks(tracks)
 	r.reportServing()
+	if ro := r.record.Rollout; ro != nil {
+		r.reportEvidence(ctx, tracks, ro.Started)
+		r.reportNext(tracks)
+	}
 	r.statusHistory()
 	r.verdict("%s", r.standing(len(tracks)))
 	return nil
@@ -138,7 +142,7 @@ func (r *run) standing(tracks int) string {
 	case live == nil:
 		return "nothing was released yet"
 	case r.record.Phase == record.RolledBack:
-		return "rolled back to release " + describePromotion(*live)
+		return "the last rollout was rolled back; live is release " + describePromotion(*live)
 	default:
 		return "no rollout is in flight; release " + describePromotion(*live)
 	}

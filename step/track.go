@@ -25,9 +25,6 @@ type track struct {
 	now, goal  split.Counts
 	limits     split.Limits
 
-	// Of the Deployments as last scaled: older ones are not looked at.
-	stableGeneration, canaryGeneration int64
-
 	stableServices, canaryServices []string
 }
 
@@ -65,7 +62,7 @@ func (r *run) track(p canary.Part, around canary.Surroundings) (track, error) {
 	_, surge, unavailable := canary.Strategy(p.Manifest)
 	limits, err := split.Bounds(t.wanted, surge, unavailable)
 	if err != nil {
-		return t, configuration(fmt.Errorf("Deployment %s: %w", t.stable.Name, err))
+		return t, configuration(fmt.Errorf("strategy of Deployment %s: %w", t.stable.Name, err))
 	}
 	if t.autoscaled {
 		limits = split.Limits{Most: t.goal.Total(), Least: 0}
@@ -116,9 +113,9 @@ func (t track) expected() float64 {
 }
 
 func (t track) stableTarget(count int) target {
-	return target{Object: t.stable, services: t.stableServices, replicas: &count, generation: t.stableGeneration}
+	return target{Object: t.stable, services: t.stableServices, replicas: &count}
 }
 
 func (t track) canaryTarget(count int) target {
-	return target{Object: t.canary, services: t.canaryServices, replicas: &count, generation: t.canaryGeneration}
+	return target{Object: t.canary, services: t.canaryServices, replicas: &count}
 }

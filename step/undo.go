@@ -30,7 +30,6 @@ func (r *run) recover(ctx context.Context, failure error) error {
 		r.reportServing()
 		return hint.Errorf("Look at the pods, then run rollback (ROLLSTEP_ON_FAILURE=hold left everything in place)", "%w", failure)
 	}
-	r.log.Error("%v", failure)
 	if err := r.undo(ctx); err != nil {
 		return failed(hint.Errorf("Run the rollback job", "%w; restoring what was serving failed too: %w", failure, err))
 	}
@@ -202,7 +201,10 @@ func (r *run) inFlight(ctx context.Context) ([]track, error) {
 func (r *run) wayBack(ctx context.Context, w record.Workload) (track, error) {
 	t := track{stable: w.Object, canary: w.Object, was: w.Was, autoscaled: w.Autoscaled}
 	t.canary.Name = canary.Name(w.Name)
-	t.now = r.counts(t)
+	var err error
+	if t.now, err = r.counts(ctx, t); err != nil {
+		return t, err
+	}
 	t.goal = split.Counts{Stable: max(t.now.Stable, w.Was)}
 	if w.Autoscaled {
 		t.goal.Stable = t.now.Stable
@@ -245,7 +247,7 @@ func (r *run) retire(ctx context.Context, tracks []track) error {
 			continue
 		}
 		if ready := int(c.Status.ReadyReplicas); ready < t.now.Canary {
-			r.log.Printf("%s: removing %d canary pods that are not ready", t.stable.Name, t.now.Canary-ready)
+			r.log.Printf("%s: canary pods that are not ready go first (%d)", t.stable.Name, t.now.Canary-ready)
 			if _, err := r.ask(ctx, t, split.Counts{Stable: t.now.Stable, Canary: ready}); err != nil {
 				return err
 			}

@@ -68,8 +68,11 @@ func (c *Client) withoutRemoved(ctx context.Context, ri dynamic.ResourceInterfac
 	}
 	stripped := result.DeepCopy()
 	removed := false
-	had.Leaves().Difference(kept).Leaves().Iterate(func(p fieldpath.Path) {
-		removed = remove(stripped.Object, p) || removed
+	// Parents come before what is in them.
+	had.Difference(kept).Iterate(func(p fieldpath.Path) {
+		if !holds(kept, p) {
+			removed = remove(stripped.Object, p) || removed
+		}
 	})
 	if !removed {
 		return result, nil
@@ -83,11 +86,19 @@ func (c *Client) withoutRemoved(ctx context.Context, ri dynamic.ResourceInterfac
 	return checked, nil
 }
 
+// holds says whether a set has anything below path.
+func holds(set *fieldpath.Set, path fieldpath.Path) bool {
+	for _, step := range path {
+		set = set.WithPrefix(step)
+	}
+	return !set.Empty()
+}
+
 func fields(e metav1.ManagedFieldsEntry) *fieldpath.Set {
 	set := &fieldpath.Set{}
 	if e.FieldsV1 != nil {
 		// What the server wrote can be read; what cannot is nobody's.
-		_ = set.FromJSON(bytes.NewReader(e.FieldsV1.Raw))
+		_ = set.FromJSON(bytes.NewReader(e.FieldsV1.GetRawBytes()))
 	}
 	return set
 }

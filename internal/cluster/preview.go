@@ -47,7 +47,10 @@ func comparable(o *unstructured.Unstructured) map[string]any {
 			kept = append(kept, e)
 		}
 	}
-	c.SetManagedFields(kept)
+	c.SetManagedFields(nil)
+	if len(kept) > 0 {
+		c.SetManagedFields(kept)
+	}
 	return c.Object
 }
 

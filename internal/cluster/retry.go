@@ -1,13 +1,18 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 const (
@@ -73,11 +78,41 @@ func passing(request *http.Request, response *http.Response, err error) bool {
 		return !permanent(err)
 	}
 	switch response.StatusCode {
+	case http.StatusConflict:
+		return unconditional(request, response)
 	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
 		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	}
 	return false
+}
+
+// unconditional says whether a conflict can only be among writes of the server
+// at the same time (a quota's count, for example): creations that do not say
+// AlreadyExists, and patches and deletes that name no resourceVersion. JSON
+// patches are rollstep's only ones that do.
+func unconditional(request *http.Request, response *http.Response) bool {
+	switch request.Method {
+	case http.MethodPost:
+		return reason(response) == metav1.StatusReasonConflict
+	case http.MethodPatch:
+		return request.Header.Get("Content-Type") != string(types.JSONPatchType)
+	case http.MethodDelete:
+		return true
+	}
+	return false
+}
+
+// reason reads the reason of a failure, and leaves the body to be read again.
+func reason(response *http.Response) metav1.StatusReason {
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	response.Body.Close()
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	var status metav1.Status
+	if err != nil || json.Unmarshal(body, &status) != nil {
+		return metav1.StatusReasonUnknown
+	}
+	return status.Reason
 }
 
 func (r *retrier) attempt(request *http.Request) (*http.Response, error) {

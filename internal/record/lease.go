@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/errors"
@@ -19,11 +18,11 @@ var leases = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: 
 const (
 	// leaseTime is how long a lock outlives its last renewal: a killed job
 	// blocks others no longer.
-	leaseTime  = 15 * time.Second
+	leaseTime  = 30 * time.Second
 	renewEvery = 5 * time.Second
 	// giveUpAfter without a renewal the lock is taken for lost, well before
-	// others may take it.
-	giveUpAfter = 12 * time.Second
+	// others may take it. An API server's restart takes less.
+	giveUpAfter = 25 * time.Second
 
 	holderAnnotation = "rollstep.gitlab.io/holder"
 )
@@ -36,8 +35,7 @@ type Lock struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 
-	mu    sync.Mutex
-	lease *unstructured.Unstructured
+	lease *unstructured.Unstructured // of the renewing goroutine until done
 }
 
 // Acquire waits at most wait for the lock and takes it. The context returned
@@ -173,8 +171,6 @@ func (l *Lock) renew(ctx context.Context) {
 }
 
 func (l *Lock) renewOnce(ctx context.Context) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	updated, err := l.leases().Update(ctx, l.claim(l.lease), metav1.UpdateOptions{})
 	if errors.IsConflict(err) {
 		live, getErr := l.leases().Get(ctx, l.store.Name(), metav1.GetOptions{})
@@ -197,16 +193,23 @@ func (l *Lock) renewOnce(ctx context.Context) error {
 func (l *Lock) Release(ctx context.Context) error {
 	l.cancel(context.Canceled)
 	<-l.done
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	lease := l.lease.DeepCopy()
-	lease.SetAnnotations(nil)
-	lease.Object["spec"] = map[string]any{"holderIdentity": ""}
-	_, err := l.leases().Update(ctx, lease, metav1.UpdateOptions{})
-	if errors.IsConflict(err) || errors.IsNotFound(err) {
-		return nil // somebody else's by now
+	for {
+		lease := l.lease.DeepCopy()
+		lease.SetAnnotations(nil)
+		lease.Object["spec"] = map[string]any{"holderIdentity": ""}
+		_, err := l.leases().Update(ctx, lease, metav1.UpdateOptions{})
+		if !errors.IsConflict(err) {
+			return err
+		}
+		live, err := l.leases().Get(ctx, l.store.Name(), metav1.GetOptions{})
+		switch {
+		case err != nil:
+			return err
+		case field(live, "holderIdentity") != l.id:
+			return nil // somebody else's by now
+		}
+		l.lease = live
 	}
-	return err
 }
 
 func (l *Lock) leases() dynamic.ResourceInterface {

@@ -103,10 +103,10 @@ func (r *Record) AllowRollback(by By) (nothing string, err error) {
 	}
 	live := r.Live()
 	switch {
-	case r.Phase == RolledBack:
-		return "it is rolled back already", nil
 	case live == nil:
 		return "nothing was promoted yet", nil
+	case r.Phase == RolledBack && (by.PipelineID == 0 || by.PipelineID != live.By.PipelineID):
+		return "it is rolled back already", nil
 	case older(by, live.By):
 		return "", refuse("Use the rollback job of that pipeline",
 			"this pipeline is outdated: %s promoted a newer release %s", live.By, ago(live.At))

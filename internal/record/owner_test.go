@@ -47,6 +47,12 @@ func promoted(change func(*Record)) *Record {
 	return r
 }
 
+// rolledBack is a record after pipeline 11 gave up "new": pipeline 10's release
+// is live again.
+func rolledBack() *Record {
+	return &Record{Phase: RolledBack, RolledBack: []string{"new"}, Promoted: []Promotion{{Hash: "stable", By: old, At: start}, {Hash: "first", At: start}}}
+}
+
 func requireRefused(t *testing.T, err error, says string) {
 	t.Helper()
 	if says == "" {
@@ -119,16 +125,18 @@ func TestAllowRollback_ofItsOwnOnly(t *testing.T) {
 		nothing string
 		says    string
 	}{
-		"its rollout":                  {inFlight(nil), mine, "", ""},
-		"an older pipeline's rollout":  {inFlight(nil), newer, "", ""},
-		"a newer pipeline's rollout":   {inFlight(nil), old, "", "belongs to pipeline #11"},
-		"a person":                     {inFlight(nil), hand, "", ""},
-		"its promotion":                {promoted(nil), mine, "", ""},
-		"a newer pipeline's promotion": {promoted(nil), old, "", "promoted a newer release"},
-		"nothing of its own":           {promoted(nil), newer, "this pipeline has no rollout in flight", ""},
-		"nothing at all":               {&Record{}, mine, "nothing was promoted yet", ""},
-		"again":                        {promoted(func(r *Record) { r.Phase = RolledBack }), mine, "it is rolled back already", ""},
-		"the first release":            {promoted(func(r *Record) { r.Promoted = r.Promoted[:1] }), mine, "there is no earlier release", ""},
+		"its rollout":                      {inFlight(nil), mine, "", ""},
+		"an older pipeline's rollout":      {inFlight(nil), newer, "", ""},
+		"a newer pipeline's rollout":       {inFlight(nil), old, "", "belongs to pipeline #11"},
+		"a person":                         {inFlight(nil), hand, "", ""},
+		"its promotion":                    {promoted(nil), mine, "", ""},
+		"a newer pipeline's promotion":     {promoted(nil), old, "", "promoted a newer release"},
+		"nothing of its own":               {promoted(nil), newer, "this pipeline has no rollout in flight", ""},
+		"nothing at all":                   {&Record{}, mine, "nothing was promoted yet", ""},
+		"again":                            {rolledBack(), mine, "it is rolled back already", ""},
+		"again, by a person":               {rolledBack(), hand, "it is rolled back already", ""},
+		"what another one's rollback left": {rolledBack(), old, "", ""},
+		"the first release":                {promoted(func(r *Record) { r.Promoted = r.Promoted[:1] }), mine, "there is no earlier release", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			nothing, err := c.record.AllowRollback(c.by)

@@ -79,16 +79,12 @@ func (s *Store) Write(ctx context.Context, r *Record) error {
 		"metadata":   s.metadata(s.Name()),
 		"data":       map[string]any{"record": string(text)},
 	}}
-	ri := s.client.Resource(configMaps).Namespace(s.namespace)
-	var stored *unstructured.Unstructured
-	if s.version == "" {
-		stored, err = ri.Create(ctx, cm, metav1.CreateOptions{})
-	} else {
-		cm.SetResourceVersion(s.version)
-		stored, err = ri.Update(ctx, cm, metav1.UpdateOptions{})
-	}
-	if errors.IsConflict(err) || errors.IsAlreadyExists(err) || errors.IsNotFound(err) {
-		stored, err = s.unlessOurs(ctx, string(text), err)
+	stored, err := s.put(ctx, cm)
+	for range conflictTries {
+		if !errors.IsConflict(err) && !errors.IsAlreadyExists(err) && !errors.IsNotFound(err) {
+			break
+		}
+		stored, err = s.settle(ctx, cm, string(text), err)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the record: %w", err)
@@ -97,16 +93,36 @@ func (s *Store) Write(ctx context.Context, r *Record) error {
 	return nil
 }
 
-// unlessOurs looks whether the write that seems to have failed was ours, its
-// answer lost on the way.
-func (s *Store) unlessOurs(ctx context.Context, text string, failure error) (*unstructured.Unstructured, error) {
-	live, err := s.client.Resource(configMaps).Namespace(s.namespace).Get(ctx, s.Name(), metav1.GetOptions{})
-	if err == nil {
-		if stored, _, _ := unstructured.NestedString(live.Object, "data", "record"); stored == text {
-			return live, nil
-		}
+const conflictTries = 3
+
+func (s *Store) put(ctx context.Context, cm *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	ri := s.client.Resource(configMaps).Namespace(s.namespace)
+	if s.version == "" {
+		return ri.Create(ctx, cm, metav1.CreateOptions{})
 	}
-	return nil, &Refusal{hint.With(failure, "Somebody else changed the record meanwhile: look with rollstep status, then run the job again")}
+	cm.SetResourceVersion(s.version)
+	return ri.Update(ctx, cm, metav1.UpdateOptions{})
+}
+
+// settle looks what became of a write that seems to have met another one: it
+// may have been ours, its answer lost on the way; nobody may have written; or
+// somebody else did.
+func (s *Store) settle(ctx context.Context, cm *unstructured.Unstructured, text string, failure error) (*unstructured.Unstructured, error) {
+	live, err := s.client.Resource(configMaps).Namespace(s.namespace).Get(ctx, s.Name(), metav1.GetOptions{})
+	if err != nil {
+		return nil, somebodyElse(failure)
+	}
+	if stored, _, _ := unstructured.NestedString(live.Object, "data", "record"); stored == text {
+		return live, nil
+	}
+	if live.GetResourceVersion() == s.version {
+		return s.put(ctx, cm)
+	}
+	return nil, somebodyElse(failure)
+}
+
+func somebodyElse(failure error) error {
+	return refuse("Look with rollstep status, then run the job again", "somebody else changed the record meanwhile: %w", failure)
 }
 
 func (s *Store) metadata(name string) map[string]any {

@@ -27,6 +27,20 @@ func (v *View) Deployment(namespace, name string) *appsv1.Deployment {
 	return nil
 }
 
+// Generation is the generation of an object as seen, 0 if it is not.
+func (v *View) Generation(kind, namespace, name string) int64 {
+	if kind == "Deployment" {
+		if d := v.Deployment(namespace, name); d != nil {
+			return d.Generation
+		}
+		return 0
+	}
+	if o := v.Other(kind, namespace, name); o != nil {
+		return o.GetGeneration()
+	}
+	return 0
+}
+
 // Other returns the live object of another watched kind, or nil.
 func (v *View) Other(kind, namespace, name string) *unstructured.Unstructured {
 	for _, o := range v.others {

@@ -1,0 +1,67 @@
+# Needs Go, git and make, nothing else: what is pinned comes through Go itself.
+
+# One set of flags for everything, so that build, vet and test share their cache.
+export CGO_ENABLED = 0
+export GOFLAGS = -trimpath -buildvcs=false
+
+STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+KUBERNETES = k8s.io/component-base/version
+LAB_FLAGS = -ldflags "-s -w -X $(KUBERNETES).gitVersion=v1.37.2 -X $(KUBERNETES).gitMajor=1 -X $(KUBERNETES).gitMinor=37"
+VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LAB_SOURCES := $(shell find lab -type f ! -name '*_test.go' ! -name '*.md')
+
+.PHONY: help build lab demo test race lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build bin/demo bin/lab ## play both ways to roll out, on the lab, or in new namespaces of the cluster in KUBECONFIG
+	@$(if $(KUBECONFIG),,bin/lab run --) bin/demo
+
+build: ## bin/rollstep, static
+	@go build -ldflags "-s -w -X main.version=$(VERSION)" -o bin/rollstep .
+
+lab: bin/lab ## bin/lab, a Kubernetes control plane in one binary
+
+test: bin/lab ## run all tests, those that need a cluster on the lab
+	bin/lab run -- go test -timeout 40m ./...
+	cd lab && go test -vet=off -timeout 20m ./...
+
+race: bin/lab ## the product's tests under the race detector (needs gcc)
+	CGO_ENABLED=1 bin/lab run -- go test -race -timeout 60m ./...
+
+lint: ## formatting, vet, staticcheck, tidy modules; minutes the first time
+	@files=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l) && \
+		if [ -n "$$files" ]; then echo "not formatted (gofmt -w):" $$files; exit 1; fi
+	go vet ./...
+	cd lab && go vet ./...
+	$(STATICCHECK) ./...
+	cd lab && $(STATICCHECK) ./...
+	go mod tidy -diff
+	cd lab && go mod tidy -diff
+
+clean: ## remove bin/
+	rm -rf bin
+
+.PHONY: bin/demo
+bin/demo:
+	@go build -o bin/demo ./demo
+
+# The lab holds all of Kubernetes. `go build -v` names each package as it compiles
+# it, the lab's own last; every ten seconds one line says how far it is.
+bin/lab: $(LAB_SOURCES)
+	@echo "building the lab: a real Kubernetes control plane; about 5 minutes the first time, cached after"
+	@mkdir -p bin; log=$$(mktemp); began=$$(date +%s); \
+	( while sleep 10 >/dev/null; do \
+		case $$(tail -n 1 "$$log") in \
+			"") doing="looking for what is cached" ;; \
+			*/rollstep/lab) doing=linking ;; \
+			"go: "*) doing="$$(grep -c '^go: ' "$$log") modules fetched" ;; \
+			*) doing="$$(grep -vc '^go: ' "$$log") packages compiled (of about 2,700)" ;; \
+		esac; \
+		echo "  $$(( $$(date +%s) - began )) s: $$doing"; \
+	done ) 2>/dev/null & ticker=$$!; \
+	trap 'kill $$ticker; rm -f "$$log"' EXIT; trap 'exit 130' INT TERM; \
+	(cd lab && go build -v $(LAB_FLAGS) -o ../bin/lab .) 2>"$$log" || \
+		{ grep -v '^go: downloading' "$$log" | tail -n 30; exit 1; }
+	@touch bin/lab; echo "built bin/lab"

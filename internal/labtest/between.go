@@ -1,0 +1,196 @@
+package labtest
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+// Between stands between jobs and the API server, to count requests, to let
+// what is watched arrive late, and to cut jobs off.
+type Between struct {
+	Lag time.Duration // of watches
+
+	space      *Space
+	kubeconfig string
+	server     *httptest.Server
+
+	mu       sync.Mutex
+	requests []string
+	writes   int
+	cutAfter int // writes; 0 for never
+	cut      bool
+	cutting  chan struct{}
+}
+
+// Between begins to stand there. Pipelines pass it by Through.
+func (s *Space) Between() *Between {
+	s.t.Helper()
+	config, err := clientcmd.BuildConfigFromFlags("", s.lab.ciKubeconfig)
+	require.NoError(s.t, err)
+	transport, err := rest.TransportFor(config)
+	require.NoError(s.t, err)
+	target, err := url.Parse(config.Host)
+	require.NoError(s.t, err)
+	b := &Between{space: s}
+	proxy := &httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport:     transport,
+		FlushInterval: -1,
+		ErrorHandler:  func(w http.ResponseWriter, _ *http.Request, _ error) { hangUp(w) },
+		ModifyResponse: func(r *http.Response) error {
+			if r.Request.URL.Query().Get("watch") != "" && b.Lag > 0 {
+				r.Body = late(r.Body, b.Lag)
+			}
+			return nil
+		},
+	}
+	b.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !b.admit(r) {
+			hangUp(w)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	s.t.Cleanup(func() {
+		b.server.CloseClientConnections()
+		b.server.Close()
+	})
+	b.kubeconfig = filepath.Join(s.t.TempDir(), "kubeconfig")
+	text, err := clientcmd.Write(clientcmdapi.Config{
+		Clusters:       map[string]*clientcmdapi.Cluster{"lab": {Server: b.server.URL}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"ci": {}},
+		Contexts:       map[string]*clientcmdapi.Context{"lab": {Cluster: "lab", AuthInfo: "ci"}},
+		CurrentContext: "lab",
+	})
+	require.NoError(s.t, err)
+	require.NoError(s.t, os.WriteFile(b.kubeconfig, text, 0o600))
+	return b
+}
+
+// Through lets the jobs of a pipeline reach the API server through b.
+func (p Pipeline) Through(b *Between) Pipeline { return p.With("KUBECONFIG=" + b.kubeconfig) }
+
+// admit notes a request and says whether it may pass.
+func (b *Between) admit(r *http.Request) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cut {
+		return false
+	}
+	b.requests = append(b.requests, r.Method+" "+r.URL.RequestURI())
+	if r.Method != http.MethodGet && r.URL.Query().Get("dryRun") == "" {
+		b.writes++
+		if b.cut = b.cutAfter > 0 && b.writes >= b.cutAfter; b.cut {
+			close(b.cutting)
+		}
+	}
+	return true
+}
+
+// CutAfter lets so many more writes through, the last one with its answer, and
+// then nothing at all.
+func (b *Between) CutAfter(writes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.writes, b.cutAfter, b.cut, b.cutting = 0, writes, false, make(chan struct{})
+}
+
+// Kill ends the job once it is cut off: to the cluster it is as if it had been
+// killed after that write.
+func (j *Job) Kill(b *Between) {
+	j.t.Helper()
+	select {
+	case <-b.cutting:
+		j.Cancel()
+	case <-j.ended:
+	}
+	j.Wait()
+}
+
+// Writes are the writes so far, dry runs left out.
+func (b *Between) Writes() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.writes
+}
+
+// Requests are the requests so far: method and path.
+func (b *Between) Requests() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]string{}, b.requests...)
+}
+
+// hangUp ends a connection without an answer.
+func hangUp(w http.ResponseWriter) {
+	if hijacker, ok := w.(http.Hijacker); ok {
+		if connection, _, err := hijacker.Hijack(); err == nil {
+			if tcp, ok := connection.(*net.TCPConn); ok {
+				_ = tcp.SetLinger(0)
+			}
+			_ = connection.Close()
+			return
+		}
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// late delays what is read by lag, and keeps its order.
+func late(body io.ReadCloser, lag time.Duration) io.ReadCloser {
+	type chunk struct {
+		at   time.Time
+		data []byte
+	}
+	reader, writer := io.Pipe()
+	chunks := make(chan chunk, 1024)
+	go func() {
+		defer close(chunks)
+		for {
+			buffer := make([]byte, 32<<10)
+			n, err := body.Read(buffer)
+			if n > 0 {
+				chunks <- chunk{time.Now().Add(lag), buffer[:n]}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	go func() {
+		defer writer.Close()
+		for c := range chunks {
+			<-time.After(time.Until(c.at))
+			if _, err := writer.Write(c.data); err != nil {
+				for range chunks { // let the reader end
+				}
+				return
+			}
+		}
+	}()
+	return struct {
+		io.Reader
+		io.Closer
+	}{reader, closers{body, reader}}
+}
+
+type closers []io.Closer
+
+func (c closers) Close() error {
+	for _, closer := range c {
+		_ = closer.Close()
+	}
+	return nil
+}

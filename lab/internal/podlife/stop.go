@@ -1,0 +1,41 @@
+package podlife
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/kubernetes/pkg/kubelet/events"
+)
+
+// shutdown is how long an application takes to end its open requests after SIGTERM.
+const shutdown = 1500 * time.Millisecond
+
+// stop ends a deleted pod: its running containers are told to stop, go on
+// serving while they shut down, and are then gone.
+func (l *Life) stop(s *step) {
+	if l.stopAt.IsZero() {
+		l.stopAt = s.now
+		for _, c := range l.all() {
+			if c.state.Running != nil {
+				l.stopAt = s.now.Add(min(shutdown, grace(s.pod)))
+				c.event(s, corev1.EventTypeNormal, events.KillingContainer, "Stopping container %s", c.spec.Name)
+			}
+		}
+	}
+	if l.stopped || !s.due(l.stopAt) {
+		return
+	}
+	for _, c := range l.all() {
+		if c.state.Running != nil {
+			c.exit(s, 0, "Completed")
+		}
+	}
+	l.stopped = true
+}
+
+func grace(pod *corev1.Pod) time.Duration {
+	if pod.DeletionGracePeriodSeconds == nil {
+		return shutdown
+	}
+	return time.Duration(*pod.DeletionGracePeriodSeconds) * time.Second
+}
