@@ -22,7 +22,7 @@ func TestCanary_thatFailsIsRolledBack(t *testing.T) {
 			spec := s.Deployment("app").Spec
 			guard := s.Guard("app", wanted)
 			job := s.Pipeline(2, staged(t, tag)).Run("canary", "50%").Exits(3, says...)
-			assert.Contains(t, job.Log(), "example-app:v1 on 10 of 10 pods (100.0 %)", "what is serving now")
+			assert.Contains(t, job.Log(), "10 of 10 pods (100.0 %) serve registry.gitlab.com/wuestkamp/k8s-deployment-example-app:v1", "what is serving now")
 			assert.Contains(t, job.Errors(), "rolled back")
 			guard.Check(wanted)
 			assert.LessOrEqual(t, guard.Most(), wanted+surge)
@@ -57,7 +57,7 @@ func TestCanary_thatFailsIsLeftForInspection(t *testing.T) {
 	s := released(t, few(t, "v1", 3))
 	guard := s.Guard("app", 3)
 	p := s.Pipeline(2, few(t, "v2-image-missing", 3)).With("ROLLSTEP_ON_FAILURE=hold")
-	p.Run("canary").Exits(3, "not found", "example-app:v1 on 3 of 3 pods", "hold")
+	p.Run("canary").Exits(3, "not found", "3 of 3 pods (100.0 %) serve registry.gitlab.com/wuestkamp/k8s-deployment-example-app:v1", "hold")
 	assert.Equal(t, [2]int{3, 1}, counts(s, "app"))
 	p.Run("promote").Exits(5, "canary")
 	p.Run("rollback").Succeeds()
@@ -86,7 +86,7 @@ func TestPromote_thatFailsRestoresTheReleaseBefore(t *testing.T) {
 			spec := s.Deployment("app").Spec
 			guard := s.Guard("app", wanted)
 			s.Pipeline(2, staged(t, tag)).With("ROLLSTEP_SKIP_CANARY=true").Run("promote").
-				Exits(3, says, "rolled back", "example-app:v1 on 10 of 10 pods (100.0 %)")
+				Exits(3, says, "rolled back", "10 of 10 pods (100.0 %) serve registry.gitlab.com/wuestkamp/k8s-deployment-example-app:v1")
 			guard.Check(wanted)
 			assert.Equal(t, spec, s.Deployment("app").Spec)
 			assert.Empty(t, s.Leftovers())
@@ -111,7 +111,7 @@ func TestPromote_thatFailsIsLeftForInspection(t *testing.T) {
 	s := released(t, few(t, "v1", 3))
 	guard := s.Guard("app", 3)
 	p := s.Pipeline(2, few(t, "v2-crash", 3)).With("ROLLSTEP_SKIP_CANARY=true", "ROLLSTEP_ON_FAILURE=hold")
-	p.Run("promote").Exits(3, "CrashLoopBackOff", "example-app:v1 on 3 of 3 pods")
+	p.Run("promote").Exits(3, "CrashLoopBackOff", "3 of 3 pods (100.0 %) serve registry.gitlab.com/wuestkamp/k8s-deployment-example-app:v1")
 	assert.Contains(t, s.Image("app"), ":v2-crash")
 	p.Run("rollback").Succeeds()
 	guard.Check(3)
@@ -123,7 +123,7 @@ func TestApply_thatFailsSaysWhatServes(t *testing.T) {
 	s := space(t)
 	s.Pipeline(1, few(t, "v1", 3)).Run("apply").Succeeds()
 	guard := s.Guard("app", 3)
-	s.Pipeline(2, few(t, "v2-image-missing", 3)).Run("apply").Exits(3, "not found", "example-app:v1 on 3 of 3 pods")
+	s.Pipeline(2, few(t, "v2-image-missing", 3)).Run("apply").Exits(3, "not found", "3 of 3 pods (100.0 %) serve registry.gitlab.com/wuestkamp/k8s-deployment-example-app:v1")
 	guard.Check(3)
 }
 

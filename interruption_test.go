@@ -91,5 +91,5 @@ func TestSigterm_saysWhatServes(t *testing.T) {
 	s.Await(labtest.Deployments, "app-canary", func(o *unstructured.Unstructured) bool { return o != nil })
 	job.Cancel()
 	assert.Equal(t, 143, job.WaitAtMost(stopsIn))
-	job.Exits(143, "example-app:v1 on 3 of 3 pods (100.0 %)")
+	job.Exits(143, "3 of 3 pods (100.0 %) serve registry.gitlab.com/wuestkamp/k8s-deployment-example-app:v1")
 }

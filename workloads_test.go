@@ -225,7 +225,7 @@ func TestCanary_refusesADeploymentOfSomebodyElse(t *testing.T) {
 	s.AwaitReplicas("app-canary", 1)
 	before := s.State()
 	p := s.Pipeline(2, few(t, "v2", 3))
-	p.Run("canary").Exits(2, "Deployment app-canary exists and is not rollstep's", "→ Rename or remove it")
+	p.Run("canary").Exits(2, "Deployment app-canary exists and is not rollstep's", "→ Rename it or, if nothing needs it, remove it")
 	s.Unchanged(before)
 	p.Run("rollback").Succeeds("nothing to roll back")
 	s.Unchanged(before)
