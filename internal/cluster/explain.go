@@ -40,6 +40,9 @@ func Explain(err error) error {
 	case errors.As(err, &network):
 		return hint.With(fmt.Errorf("the cluster cannot be reached: %w", err),
 			"Check that the server in KUBECONFIG can be reached from this runner, then run the job again: it continues where it stopped")
+	case apierrors.IsServiceUnavailable(err), apierrors.IsTooManyRequests(err), apierrors.IsServerTimeout(err), apierrors.IsTimeout(err):
+		return hint.With(fmt.Errorf("the API server is not available: %w", err),
+			"It may be restarting or overloaded: run the job again later, it continues where it stopped")
 	case apierrors.IsInternalError(err) && strings.Contains(err.Error(), "webhook"):
 		return hint.With(err, "An admission webhook of the cluster does not answer; the cluster's administrators can repair it")
 	}

@@ -5,10 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -22,6 +25,9 @@ const (
 	// retryFor bounds all tries of a request: an API server's restart takes
 	// less, an outage more.
 	retryFor = 45 * time.Second
+	// firstContact bounds them until the server has answered once: it may not
+	// be there at all, and whoever wrote its address should not wait.
+	firstContact = 10 * time.Second
 
 	firstPause = 100 * time.Millisecond
 	lastPause  = 5 * time.Second
@@ -31,13 +37,17 @@ const (
 // rollstep may be repeated: reads, server-side apply, deletes, and writes with
 // a resourceVersion, whose lost answer shows as a conflict that the writer
 // resolves by reading.
-type retrier struct{ next http.RoundTripper }
+type retrier struct {
+	next    http.RoundTripper
+	reached atomic.Bool
+}
 
 func (r *retrier) RoundTrip(request *http.Request) (*http.Response, error) {
-	deadline := time.Now().Add(retryFor)
+	began := time.Now()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		response, err := r.attempt(request)
 		if !passing(request, response, err) {
+			r.reached.CompareAndSwap(false, err == nil)
 			return response, err
 		}
 		wait := jitter(pause)
@@ -46,8 +56,12 @@ func (r *retrier) RoundTrip(request *http.Request) (*http.Response, error) {
 				wait = max(wait, time.Duration(after)*time.Second)
 			}
 		}
-		if time.Now().Add(wait).After(deadline) {
-			return response, err
+		bound := retryFor
+		if !r.reached.Load() {
+			bound = firstContact
+		}
+		if time.Since(began)+wait > bound {
+			return response, gaveUp(err, bound)
 		}
 		if response != nil {
 			_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10))
@@ -67,6 +81,18 @@ func (r *retrier) RoundTrip(request *http.Request) (*http.Response, error) {
 			request.Body = body
 		}
 	}
+}
+
+// gaveUp is err in words that do not make client-go try another ten times, as it
+// does after what it takes for a broken connection.
+//
+// Source: IsProbableEOF and IsConnectionReset in apimachinery/pkg/util/net.
+func gaveUp(err error, after time.Duration) error {
+	if err == nil {
+		return nil
+	}
+	text := strings.ReplaceAll(err.Error(), "connection reset by peer", "connection reset")
+	return fmt.Errorf("%s (tried for %s)", text, after)
 }
 
 // passing says whether the failure is likely to go away by itself.
@@ -119,7 +145,11 @@ func (r *retrier) attempt(request *http.Request) (*http.Response, error) {
 	if request.URL.Query().Get("watch") != "" {
 		return r.next.RoundTrip(request)
 	}
-	ctx, cancel := context.WithTimeout(request.Context(), attemptTimeout)
+	timeout := attemptTimeout
+	if !r.reached.Load() {
+		timeout = firstContact
+	}
+	ctx, cancel := context.WithTimeout(request.Context(), timeout)
 	response, err := r.next.RoundTrip(request.WithContext(ctx))
 	if err != nil {
 		cancel()

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,6 +34,8 @@ type Between struct {
 	cutAfter int // writes; 0 for never
 	cut      bool
 	cutting  chan struct{}
+	hangAt   string
+	hanging  chan struct{}
 }
 
 // Between begins to stand there. Pipelines pass it by Through.
@@ -60,6 +63,10 @@ func (s *Space) Between() *Between {
 	b.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !b.admit(r) {
 			hangUp(w)
+			return
+		}
+		if b.hang(r) {
+			<-r.Context().Done()
 			return
 		}
 		proxy.ServeHTTP(w, r)
@@ -106,6 +113,39 @@ func (b *Between) CutAfter(writes int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.writes, b.cutAfter, b.cut, b.cutting = 0, writes, false, make(chan struct{})
+}
+
+// HangAt leaves requests unanswered whose method and URI contain a text.
+func (b *Between) HangAt(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hangAt, b.hanging = text, make(chan struct{})
+}
+
+func (b *Between) hang(r *http.Request) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.hangAt == "" || !strings.Contains(r.Method+" "+r.URL.RequestURI(), b.hangAt) {
+		return false
+	}
+	select {
+	case <-b.hanging:
+	default:
+		close(b.hanging)
+	}
+	return true
+}
+
+// CancelHanging cancels the job once one of its requests hangs.
+func (j *Job) CancelHanging(b *Between) {
+	j.t.Helper()
+	select {
+	case <-b.hanging:
+	case <-j.ended:
+		j.t.Fatalf("no request of the job contains %q", b.hangAt)
+	}
+	j.Cancel()
+	j.Wait()
 }
 
 // Kill ends the job once it is cut off: to the cluster it is as if it had been

@@ -113,6 +113,17 @@ func (p Pipeline) With(variables ...string) Pipeline {
 	return p
 }
 
+// OutsideCI returns what a person runs by hand, with the same manifests: GitLab
+// says nothing about it.
+func (p Pipeline) OutsideCI(person, host string) Pipeline {
+	release := p.variables["CI_PROJECT_PATH_SLUG"]
+	p.variables = maps.Clone(p.variables)
+	maps.DeleteFunc(p.variables, func(name, _ string) bool {
+		return name == "CI" || strings.HasPrefix(name, "CI_") || strings.HasPrefix(name, "GITLAB_")
+	})
+	return p.With("ROLLSTEP_RELEASE="+release, "USER="+person, "HOSTNAME="+host)
+}
+
 // Job is a job that runs or has ended.
 type Job struct {
 	t       testing.TB
@@ -135,15 +146,17 @@ func (p Pipeline) Run(args ...string) *Job {
 
 // Start starts a job.
 func (p Pipeline) Start(args ...string) *Job {
-	id := 5000 + jobs.Add(1)
-	if own := p.variables["CI_JOB_ID"]; own == "" {
-		p = p.With(fmt.Sprintf("CI_JOB_ID=%d", id))
+	if p.variables["CI"] != "" {
+		id := 5000 + jobs.Add(1)
+		if own := p.variables["CI_JOB_ID"]; own == "" {
+			p = p.With(fmt.Sprintf("CI_JOB_ID=%d", id))
+		}
+		p = p.With(
+			"CI_JOB_NAME="+strings.Join(args, " "),
+			fmt.Sprintf("CI_JOB_URL=https://gitlab.example.com/shop/app/-/jobs/%d", id),
+			"CI_JOB_STARTED_AT="+time.Now().UTC().Format(time.RFC3339),
+		)
 	}
-	p = p.With(
-		"CI_JOB_NAME="+strings.Join(args, " "),
-		fmt.Sprintf("CI_JOB_URL=https://gitlab.example.com/shop/app/-/jobs/%d", id),
-		"CI_JOB_STARTED_AT="+time.Now().UTC().Format(time.RFC3339),
-	)
 	var environ []string
 	for _, name := range slices.Sorted(maps.Keys(p.variables)) {
 		environ = append(environ, name+"="+p.variables[name])

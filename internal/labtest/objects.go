@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -32,6 +31,9 @@ var (
 	Secrets             = Resource{Version: "v1", Resource: "secrets"}
 	Services            = Resource{Version: "v1", Resource: "services"}
 	Pods                = Resource{Version: "v1", Resource: "pods"}
+	Nodes               = Resource{Version: "v1", Resource: "nodes"}
+	Quotas              = Resource{Version: "v1", Resource: "resourcequotas"}
+	Events              = Resource{Version: "v1", Resource: "events"}
 	Deployments         = Resource{Group: "apps", Version: "v1", Resource: "deployments"}
 	ReplicaSets         = Resource{Group: "apps", Version: "v1", Resource: "replicasets"}
 	EndpointSlices      = Resource{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}
@@ -43,13 +45,15 @@ var (
 	ClusterRoleBindings = Resource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterrolebindings"}
 	PriorityClasses     = Resource{Group: "scheduling.k8s.io", Version: "v1", Resource: "priorityclasses"}
 	Definitions         = Resource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	AdmissionPolicies   = Resource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicies"}
+	AdmissionBindings   = Resource{Group: "admissionregistration.k8s.io", Version: "v1", Resource: "validatingadmissionpolicybindings"}
 )
 
 // of returns the objects of a resource in the space, or in the cluster if
 // objects of that kind belong to no namespace.
 func (s *Space) of(resource Resource) dynamic.ResourceInterface {
 	switch resource {
-	case Namespaces, ClusterRoles, ClusterRoleBindings, Definitions, PriorityClasses:
+	case Namespaces, Nodes, ClusterRoles, ClusterRoleBindings, Definitions, PriorityClasses, AdmissionPolicies, AdmissionBindings:
 		return s.lab.admin.Resource(resource)
 	}
 	return s.lab.admin.Resource(resource).Namespace(s.Name)
@@ -120,7 +124,7 @@ func (s *Space) PodsOf(deployment string) []string {
 	s.t.Helper()
 	var names []string
 	for _, pod := range s.List(Pods) {
-		if pod.GetDeletionTimestamp() == nil && regexp.MustCompile("^"+deployment+"-[0-9a-z]+-[0-9a-z]{5}$").MatchString(pod.GetName()) {
+		if pod.GetDeletionTimestamp() == nil && podsOf(deployment).MatchString(pod.GetName()) {
 			names = append(names, pod.GetName())
 		}
 	}

@@ -157,15 +157,20 @@ func (l *Lock) renew(ctx context.Context) {
 		}
 		bounded, cancel := context.WithDeadline(ctx, renewed.Add(giveUpAfter))
 		err := l.renewOnce(bounded)
-		cancel()
 		if ctx.Err() != nil {
+			cancel()
 			return
 		}
 		if err != nil {
+			if bounded.Err() != nil {
+				err = fmt.Errorf("the cluster did not answer for %s", giveUpAfter)
+			}
 			l.cancel(refuse("Look with rollstep status, then run the job again: it continues where it stopped",
 				"the lock was lost: %w", err))
+			cancel()
 			return
 		}
+		cancel()
 		renewed = time.Now()
 	}
 }
