@@ -3,6 +3,8 @@ package step
 import (
 	"context"
 
+	"gitlab.com/rollstep/rollstep/internal/canary"
+	"gitlab.com/rollstep/rollstep/internal/cluster"
 	"gitlab.com/rollstep/rollstep/internal/record"
 )
 
@@ -16,21 +18,33 @@ func apply(ctx context.Context, r *run) error {
 	if err := r.record.AllowApply(); err != nil {
 		return err
 	}
+	lost, err := r.list(ctx, deployments, r.namespace, canary.ReleaseLabel+"="+r.Release)
+	if err != nil {
+		return err
+	}
+	if len(lost) > 0 {
+		return record.Refuse("Run rollback, which removes it, or canary to go on",
+			"there is a canary of this release that the record does not know (%s)", cluster.Name(lost[0]))
+	}
 	return r.release(ctx, rel, "applied")
 }
 
-// firstRelease says whether there is nothing to compare a canary with: none of
-// the release's Deployments is live, or the first release was begun and did not
-// come to its end.
+// firstRelease says whether there is nothing that a canary could stand beside:
+// nothing was ever promoted, and no workload is live, or those that are live
+// come from a first release that did not come to its end.
 func (r *run) firstRelease(rel *release) bool {
-	return rel.first() && !r.record.InFlight() || r.record.Phase == record.Releasing
+	if r.record.InFlight() || len(r.record.Promoted) > 0 {
+		return false
+	}
+	begun := r.record.Phase == record.Releasing
+	return rel.first() || begun && (r.record.Releasing == rel.hash || !rel.serves())
 }
 
 // release applies a release in full, without a canary.
 func (r *run) release(ctx context.Context, rel *release, did string) error {
 	if r.firstRelease(rel) {
 		r.together = true
-		r.record.Phase = record.Releasing
+		r.record.Phase, r.record.Releasing = record.Releasing, rel.hash
 		r.log.Printf("the first release: applied in full, without a canary")
 		if err := r.write(ctx); err != nil {
 			return err
@@ -38,8 +52,12 @@ func (r *run) release(ctx context.Context, rel *release, did string) error {
 	} else if err := r.baseline(ctx, rel); err != nil {
 		return err
 	}
+	p, err := r.keep(ctx, rel)
+	if err != nil {
+		return err
+	}
 	end := r.log.Section("apply", "apply", false)
-	err := r.install(ctx, rel, nil, nil)
+	err = r.install(ctx, rel, nil, nil)
 	end()
 	if err != nil {
 		r.reportServing()
@@ -50,5 +68,5 @@ func (r *run) release(ctx context.Context, rel *release, did string) error {
 		r.verdict("nothing to apply: live is what the manifests say")
 		return nil
 	}
-	return r.finish(ctx, rel, did)
+	return r.finish(ctx, p, did)
 }

@@ -1,8 +1,10 @@
 package step
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -54,28 +56,30 @@ func (r *run) watch(ctx context.Context, previews []cluster.Preview, more ...str
 		}
 	}
 	namespaces = append(namespaces, more...)
-	slices.Sort(namespaces)
-	namespaces = slices.Compact(namespaces)
-	if r.watcher != nil && len(resources) == 0 && !slices.ContainsFunc(namespaces, func(n string) bool { return !r.viewed[n] }) {
+	known := !slices.ContainsFunc(namespaces, func(n string) bool { return !r.viewed[n] })
+	for resource := range resources {
+		known = known && r.extra[resource]
+	}
+	if r.watcher != nil && known {
 		return nil
 	}
-	var extra []schema.GroupVersionResource
-	for resource := range resources {
-		extra = append(extra, resource)
-	}
-	watcher, err := rollout.Watch(ctx, r.cluster.Dynamic, namespaces, extra...)
+	namespaces = slices.AppendSeq(namespaces, maps.Keys(r.viewed))
+	slices.Sort(namespaces)
+	namespaces = slices.Compact(namespaces)
+	maps.Copy(resources, r.extra)
+	watcher, err := rollout.Watch(ctx, r.cluster.Dynamic, namespaces, slices.Collect(maps.Keys(resources))...)
 	if err != nil {
 		return cluster.Explain(err)
 	}
 	if r.watcher != nil {
 		r.watcher.Stop()
 	}
-	r.watcher, r.viewed = watcher, map[string]bool{}
+	r.watcher, r.viewed, r.extra = watcher, map[string]bool{}, resources
 	for _, n := range namespaces {
 		r.viewed[n] = true
 	}
 	if r.before == nil {
-		r.since, r.before = time.Now(), watcher.View().Restarts()
+		r.before = watcher.View().Restarts()
 	}
 	return nil
 }
@@ -138,6 +142,9 @@ func (r *run) awaitUntil(ctx context.Context, targets []target, until time.Time)
 			}
 			if message == "" {
 				continue
+			}
+			if gone, err := r.gone(ctx, v, t.Object); gone || err != nil {
+				return false, 0, cmp.Or(err, failed(hint.Errorf("Run the job again, if nobody objects", "%s was deleted by somebody else meanwhile", t)))
 			}
 			waiting = append(waiting, t.Name+": "+message)
 			next, err := judge.hopeless(ctx, v, t)
@@ -211,12 +218,29 @@ func (r *run) caughtUp(ctx context.Context, refs ...record.Object) error {
 	defer cancel()
 	return r.watcher.Until(ctx, func(v *rollout.View) (bool, time.Duration, error) {
 		for _, ref := range refs {
-			if v.Generation(ref.Kind, ref.Namespace, ref.Name) < r.generations[ref] {
-				return false, heartbeat, nil
+			if v.Generation(ref.Kind, ref.Namespace, ref.Name) >= r.generations[ref] {
+				continue
+			}
+			if gone, err := r.gone(ctx, v, ref); !gone || err != nil {
+				return false, heartbeat, err
 			}
 		}
 		return true, 0, nil
 	})
+}
+
+// gone says whether an object that this run wrote is not only not seen yet, but
+// was deleted since.
+func (r *run) gone(ctx context.Context, v *rollout.View, ref record.Object) (bool, error) {
+	if r.generations[ref] == 0 || v.Generation(ref.Kind, ref.Namespace, ref.Name) > 0 {
+		return false, nil
+	}
+	live, err := r.cluster.Get(ctx, emptyObject(ref))
+	if err != nil || live != nil {
+		return false, err
+	}
+	delete(r.generations, ref)
+	return true, nil
 }
 
 // progress says how a wait goes: not at all if it is short, at most once a

@@ -41,15 +41,18 @@ func canaryStage(ctx context.Context, r *run) error {
 	for _, w := range c.warnings {
 		r.log.Warn("%s", w)
 	}
-	settled := r.record.InFlight() && r.record.Rollout.Hash == rel.hash && r.record.Rollout.Reached != nil && arrived(c)
+	settled := r.settled(rel) && arrived(c)
 	if err := r.begin(ctx, rel, c); err != nil {
 		return err
 	}
 	if err := r.bring(ctx, rel, c, settled); err != nil {
 		return r.recover(ctx, err)
 	}
-	weight := int(r.Weight)
-	r.record.Rollout.Reached, r.record.Rollout.Updated = &weight, now()
+	r.record.Rollout.Updated = now()
+	if slices.ContainsFunc(c.tracks, func(t track) bool { return t.goal.Canary > 0 }) {
+		weight := int(r.Weight)
+		r.record.Rollout.Reached = &weight
+	}
 	if err := r.write(ctx); err != nil {
 		return err
 	}
@@ -57,12 +60,19 @@ func canaryStage(ctx context.Context, r *run) error {
 	return nil
 }
 
+// settled says whether the canary of this release was already seen healthy at
+// the weight that is asked for.
+func (r *run) settled(rel *release) bool {
+	ro := r.record.Rollout
+	return ro != nil && ro.Hash == rel.hash && ro.Reached != nil && *ro.Reached == int(r.Weight) && ro.Weight == int(r.Weight) && r.Replicas == nil
+}
+
 // design is what a canary of the release consists of.
 type design struct {
 	tracks   []track
-	objects  *release // the canary's own objects
-	created  *release // what is new in the release itself
-	left     []string // new, but acting on what is live: left to promote
+	objects  *release          // the canary's own objects
+	created  *release          // what is new in the release itself
+	left     []cluster.Preview // new, but acting on what is live: left to promote
 	warnings []string
 }
 
@@ -158,22 +168,24 @@ func distinct(objects []*unstructured.Unstructured) []*unstructured.Unstructured
 // actsOnLive are kinds whose new objects act on what is live already.
 var actsOnLive = map[string]bool{
 	"HorizontalPodAutoscaler": true, "PodDisruptionBudget": true, "NetworkPolicy": true,
-	"ResourceQuota": true, "LimitRange": true, "Ingress": true, "HTTPRoute": true,
+	"ResourceQuota": true, "LimitRange": true, "Ingress": true, "APIService": true,
+	"HTTPRoute": true, "GRPCRoute": true, "TCPRoute": true, "TLSRoute": true, "IngressRoute": true,
+	"VirtualService": true, "DestinationRule": true, "AuthorizationPolicy": true, "CiliumNetworkPolicy": true,
+	"ScaledObject": true, "VerticalPodAutoscaler": true,
 	"MutatingWebhookConfiguration": true, "ValidatingWebhookConfiguration": true,
 	"ValidatingAdmissionPolicy": true, "ValidatingAdmissionPolicyBinding": true,
 	"MutatingAdmissionPolicy": true, "MutatingAdmissionPolicyBinding": true,
 }
 
-// fresh are the objects of the release that are not live yet and that a canary
-// may need, and the names of those that are left to promote.
-func (rel *release) fresh() (*release, []string) {
-	created := &release{hash: rel.hash}
-	var left []string
+// fresh are the objects of the release that are not live yet: those that a
+// canary may need, and those that are left to promote.
+func (rel *release) fresh() (created *release, left []cluster.Preview) {
+	created = &release{hash: rel.hash}
 	for _, p := range rel.previews {
 		switch {
 		case p.Live != nil:
 		case actsOnLive[p.Manifest.GetKind()]:
-			left = append(left, cluster.Name(p.Manifest))
+			left = append(left, p)
 		default:
 			created.objects = append(created.objects, p.Manifest)
 			created.previews = append(created.previews, p)
@@ -182,10 +194,11 @@ func (rel *release) fresh() (*release, []string) {
 	return created, left
 }
 
-// keptByRollback are kinds that a rollback never removes: others may have come
-// to rely on them, or they hold data.
-var keptByRollback = map[string]bool{
-	"Namespace": true, "CustomResourceDefinition": true, "PersistentVolumeClaim": true, "PersistentVolume": true,
+// removedByRollback are the kinds that a rollback removes again if the rollout
+// brought them. What holds data, or what others may have come to rely on, stays.
+var removedByRollback = map[string]bool{
+	"ConfigMap": true, "Secret": true, "Service": true, "ServiceAccount": true, "Role": true, "RoleBinding": true,
+	"Deployment": true, "DaemonSet": true, "Job": true, "CronJob": true,
 }
 
 // begin writes down what is about to be done, before anything is.
@@ -200,7 +213,7 @@ func (r *run) begin(ctx context.Context, rel *release, c design) error {
 	next := &record.Rollout{Hash: rel.hash, Weight: int(r.Weight), Started: now(), Updated: now(), By: r.by}
 	if old != nil {
 		next.Created = old.Created
-		if old.Hash == rel.hash && !foreignTo(old.By, r.by) {
+		if old.Hash == rel.hash && old.By.PipelineID == r.by.PipelineID {
 			next.Started, next.Reached = old.Started, old.Reached
 		}
 	}
@@ -211,18 +224,16 @@ func (r *run) begin(ctx context.Context, rel *release, c design) error {
 	}
 	next.Workloads = append(next.Workloads, r.retired(old, c)...)
 	for _, p := range c.created.previews {
-		if ref := objectOf(p.Manifest); !keptByRollback[ref.Kind] && !slices.Contains(next.Created, ref) {
+		if ref := objectOf(p.Manifest); removedByRollback[ref.Kind] && !slices.Contains(next.Created, ref) {
 			next.Created = append(next.Created, ref)
 		}
 	}
 	if old == nil || old.Hash != rel.hash || old.Weight != next.Weight || r.record.Phase != record.Canary {
-		r.record.Note(now(), r.by, rel.hash, "canary %d %%", r.Weight)
+		r.record.Note(now(), r.by, rel.hash, "canary %s", r.goalText())
 	}
 	r.record.Phase, r.record.Rollout = record.Canary, next
 	return r.write(ctx)
 }
-
-func foreignTo(a, b record.By) bool { return a.PipelineID != b.PipelineID }
 
 // retired are workloads of the rollout before that no longer take part.
 func (r *run) retired(old *record.Rollout, c design) []record.Workload {
@@ -301,7 +312,9 @@ func (r *run) retireOthers(ctx context.Context, c design) error {
 func (r *run) awaitCanaries(ctx context.Context, tracks []track) error {
 	var targets []target
 	for _, t := range tracks {
-		targets = append(targets, t.canaryTarget(t.now.Canary))
+		target := t.canaryTarget(t.now.Canary)
+		target.replicas = nil // somebody may scale it: the move sees to that
+		targets = append(targets, target)
 	}
 	return r.await(ctx, targets)
 }

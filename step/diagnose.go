@@ -20,8 +20,9 @@ import (
 type judge struct {
 	*run
 	seen    rollout.Seen
-	events  []*corev1.Event
+	events  []*corev1.Event // of namespace
 	fetched time.Time
+	of      string // namespace
 }
 
 // eventsEvery bounds how often events are fetched while something looks wrong,
@@ -47,6 +48,9 @@ func (j *judge) hopeless(ctx context.Context, v *rollout.View, t target) (time.D
 	}
 	// Events tell causes that the pods' status does not.
 	age := now.Sub(j.fetched)
+	if j.of != t.Namespace {
+		age = eventsEvery + 1
+	}
 	if age > eventsEvery || (age > eventsFresh && rollout.Hopeless(group, findings)) {
 		j.fetch(ctx, t.Namespace)
 		group.Events = j.events
@@ -89,7 +93,7 @@ func (j *judge) explain(ctx context.Context, targets []target) {
 
 // fetch reads the namespace's newest events. Without them a finding says less.
 func (j *judge) fetch(ctx context.Context, namespace string) {
-	j.fetched = time.Now()
+	j.fetched, j.of = time.Now(), namespace
 	list, err := j.cluster.Dynamic.Resource(corev1.SchemeGroupVersion.WithResource("events")).Namespace(namespace).
 		List(ctx, metav1.ListOptions{Limit: 2000})
 	if err != nil {

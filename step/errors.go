@@ -14,7 +14,7 @@ const (
 	ExitConfiguration = 2   // configuration or manifests; nothing was changed
 	ExitFailed        = 3   // the rollout failed
 	ExitRejected      = 4   // the analysis rejected it (not in use yet)
-	ExitRefused       = 5   // locked, superseded, or refused by the record; nothing was changed
+	ExitRefused       = 5   // locked, superseded, or refused by the record
 	ExitInterrupted   = 130 // interrupted (SIGINT)
 	ExitTerminated    = 143 // cancelled or timed out by GitLab (SIGTERM)
 )
@@ -28,7 +28,7 @@ var exitCodes = []struct {
 	{ExitConfiguration, "configuration or manifests; nothing was changed"},
 	{ExitFailed, "the rollout failed"},
 	{ExitRejected, "the analysis rejected it (not in use yet)"},
-	{ExitRefused, "locked, superseded, or refused by the record; nothing was changed"},
+	{ExitRefused, "locked, superseded, or refused by the record"},
 	{ExitInterrupted, "interrupted (SIGINT)"},
 	{ExitTerminated, "cancelled (SIGTERM)"},
 }

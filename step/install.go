@@ -31,7 +31,7 @@ func (r *run) install(ctx context.Context, rel *release, restart []record.Worklo
 		for _, o := range wave {
 			previews = append(previews, byObject[o])
 		}
-		if !isWorkload(wave[0]) {
+		if !slices.ContainsFunc(wave, isWorkload) {
 			if err := r.applyAll(ctx, previews); err != nil {
 				return err
 			}
@@ -94,6 +94,9 @@ func (r *run) applyAll(ctx context.Context, previews []cluster.Preview) error {
 		return nil
 	})
 	for i, p := range changed {
+		if p.Manifest.GetKind() == "Service" {
+			clear(r.servicesIn)
+		}
 		if errs[i] == nil {
 			r.wrote(objectOf(p.Manifest), applied[i])
 			r.log.Printf("%s %s", verb(p), describe(p.Manifest, r.namespace))
@@ -147,7 +150,7 @@ func emptyObject(ref record.Object) *unstructured.Unstructured {
 // restart replaces a workload's pods as kubectl rollout restart does. The time
 // comes from the record: doing it twice replaces them once.
 func (r *run) restart(ctx context.Context, w record.Object, at time.Time) error {
-	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":%q}}}}}`, at.Format(time.RFC3339))
+	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":%q}}}}}`, at.Format(time.RFC3339Nano))
 	return r.patch(ctx, w, patch)
 }
 

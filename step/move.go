@@ -29,6 +29,9 @@ func (r *run) move(ctx context.Context, tracks []track, until time.Time) error {
 			if tracks[i].now, err = r.counts(ctx, tracks[i]); err != nil {
 				return err
 			}
+			if tracks[i].autoscaled {
+				tracks[i].goal.Stable = tracks[i].now.Stable
+			}
 		}
 	}
 	return failed(fmt.Errorf("gave up after %d tries: %w", maxRestarts, errMoved))

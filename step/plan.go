@@ -22,7 +22,7 @@ func plan(ctx context.Context, r *run) error {
 		return err
 	}
 	var c design
-	if !rel.first() {
+	if !r.firstRelease(rel) {
 		if c, err = r.design(ctx, rel); err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func plan(ctx context.Context, r *run) error {
 	if r.record.InFlight() {
 		r.log.Note("a rollout by %s is in flight (%s, %d %%)", r.record.Rollout.By, r.record.Phase, r.record.Rollout.Weight)
 	}
-	r.planVerdict(rel, c)
+	r.planVerdict(rel, c, r.firstRelease(rel))
 	return nil
 }
 
@@ -118,16 +118,20 @@ func (r *run) planCanary(rel *release, c design) {
 		}
 	}
 	if len(c.tracks) > 0 && len(c.left) > 0 {
-		r.log.Note("only promote creates what acts on live pods: %s", strings.Join(c.left, ", "))
+		var names []string
+		for _, p := range c.left {
+			names = append(names, cluster.Name(p.Manifest))
+		}
+		r.log.Note("only promote creates what acts on live pods: %s", strings.Join(names, ", "))
 	}
 	for _, w := range c.warnings {
 		r.log.Warn("%s", w)
 	}
 }
 
-func (r *run) planVerdict(rel *release, c design) {
+func (r *run) planVerdict(rel *release, c design, first bool) {
 	switch {
-	case rel.first():
+	case first:
 		r.verdict("plan: the first release: canary, promote or apply brings it live in full")
 	case len(c.tracks) > 0:
 		var names []string

@@ -3,6 +3,7 @@ package step
 import (
 	"context"
 	"slices"
+	"time"
 
 	"gitlab.com/rollstep/rollstep/internal/canary"
 	"gitlab.com/rollstep/rollstep/internal/cluster"
@@ -29,13 +30,17 @@ func promote(ctx context.Context, r *run) error {
 	if first {
 		return r.release(ctx, rel, "promoted")
 	}
+	p, err := r.keep(ctx, rel)
+	if err != nil {
+		return err
+	}
 	if err := r.beginPromotion(ctx, rel, parts); err != nil {
 		return err
 	}
 	if err := r.replaceStable(ctx, rel); err != nil {
 		return r.recover(ctx, err)
 	}
-	return r.finish(ctx, rel, "promoted")
+	return r.finish(ctx, p, "promoted")
 }
 
 // beginPromotion writes down that the stable track is about to change, and
@@ -55,12 +60,15 @@ func (r *run) beginPromotion(ctx context.Context, rel *release, parts []canary.P
 			})
 		}
 	}
-	if ro.Hash != rel.hash { // ROLLSTEP_SKIP_CANARY over a rollout of something else
-		ro.Hash = rel.hash
+	if ro.Hash != rel.hash || r.record.Phase != record.Promoting {
+		// ROLLSTEP_SKIP_CANARY may bring a fix over a rollout of something else.
+		ro.Hash, ro.To, ro.RestartedAt = rel.hash, "", restartTime()
 	}
-	if ro.RestartedAt == nil {
-		at := now()
-		ro.RestartedAt = &at
+	_, acting := rel.fresh()
+	for _, p := range acting {
+		if ref := objectOf(p.Manifest); !slices.Contains(ro.Created, ref) {
+			ro.Created = append(ro.Created, ref)
+		}
 	}
 	ro.By, ro.Updated = r.by, now()
 	r.record.Phase, r.record.Rollout = record.Promoting, ro
@@ -98,21 +106,31 @@ func declared(rel *release, ref record.Object) bool {
 	})
 }
 
-// finish records the release as promoted and says what serves.
-func (r *run) finish(ctx context.Context, rel *release, did string) error {
-	p, err := r.keep(ctx, rel)
-	if err != nil {
-		return err
-	}
-	r.record.Note(now(), r.by, rel.hash, "%s", did)
+// finish records a release as promoted and says what serves.
+func (r *run) finish(ctx context.Context, p record.Promotion, did string) error {
+	p.At = now()
+	r.record.Note(p.At, r.by, p.Hash, "%s", did)
 	r.record.Promote(p)
 	if err := r.write(ctx); err != nil {
 		return err
 	}
-	if err := r.store.Prune(ctx, r.record); err != nil {
-		return cluster.Explain(err)
-	}
+	r.prune(ctx)
 	r.reportServing()
-	r.verdict("%s release %s", did, record.Short(rel.hash))
+	r.verdict("%s release %s", did, record.Short(p.Hash))
 	return nil
+}
+
+// prune removes manifests that the record no longer knows; the next run does
+// what this one cannot.
+func (r *run) prune(ctx context.Context) {
+	if err := r.store.Prune(ctx, r.record); err != nil {
+		r.log.Note("manifests of old releases could not be removed: %v", cluster.Explain(err))
+	}
+}
+
+// restartTime is what a restart writes into a pod template: never the same
+// twice, so that each restart is one.
+func restartTime() *time.Time {
+	at := time.Now().UTC()
+	return &at
 }

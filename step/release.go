@@ -41,7 +41,7 @@ func (r *run) load(ctx context.Context) (*release, error) {
 		}
 		return hint.With(fmt.Errorf("%s: %s: %w", r.manifests.Origin(p.Manifest), cluster.Name(p.Manifest), err), "Correct the manifest")
 	})
-	return rel, preflightManifests(errors.Join(mistakes, err))
+	return rel, preflight(errors.Join(mistakes, err))
 }
 
 // preview asks the server what it would make of objects. judge says what is
@@ -52,28 +52,25 @@ func (r *run) preview(ctx context.Context, objects []*unstructured.Unstructured,
 		errs[i] = judge(previews[i], err)
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, preflightManifests(err)
+		return nil, err
 	}
 	return &release{hash: manifest.Hash(objects), objects: objects, previews: previews}, nil
 }
 
-// preflightManifests gives an error about manifests its exit code, unless it is
-// the cluster that cannot be asked.
-func preflightManifests(err error) error {
-	if err == nil || cluster.Unreachable(err) {
-		return err
-	}
-	return configuration(err)
-}
-
-// deployments are the previews of the release's Deployments.
-func (rel *release) deployments() []cluster.Preview {
-	return slices.DeleteFunc(slices.Clone(rel.previews), func(p cluster.Preview) bool { return !canary.IsDeployment(p.Manifest) })
-}
-
-// first says whether none of the release's Deployments is live yet.
+// first says whether none of the release's workloads is live yet.
 func (rel *release) first() bool {
-	return !slices.ContainsFunc(rel.deployments(), func(p cluster.Preview) bool { return p.Live != nil })
+	return !slices.ContainsFunc(rel.previews, func(p cluster.Preview) bool { return isWorkload(p.Manifest) && p.Live != nil })
+}
+
+// serves says whether a Deployment of the release has available pods.
+func (rel *release) serves() bool {
+	return slices.ContainsFunc(rel.previews, func(p cluster.Preview) bool {
+		if p.Live == nil || !canary.IsDeployment(p.Manifest) {
+			return false
+		}
+		available, _, _ := unstructured.NestedInt64(p.Live.Object, "status", "availableReplicas")
+		return available > 0
+	})
 }
 
 // changed says whether the release is anything but what is live.
@@ -105,9 +102,8 @@ func isWorkload(o *unstructured.Unstructured) bool {
 	return has
 }
 
-// baseline keeps what is live as a promoted release before rollstep changes it
-// for the first time, so that there is something to go back to: the templates
-// and the configuration of the release's workloads.
+// baseline keeps what is live of the release as a promoted one before rollstep
+// changes it for the first time, so that there is something to go back to.
 func (r *run) baseline(ctx context.Context, rel *release) error {
 	if len(r.record.Promoted) > 0 || rel.first() {
 		return nil
@@ -138,7 +134,7 @@ func (r *run) baseline(ctx context.Context, rel *release) error {
 	if err != nil {
 		return err
 	}
-	r.record.Promote(record.Promotion{Hash: hash, Manifests: secret, Images: slices.Sorted(maps.Keys(images)), At: now(), Adopted: true})
+	r.record.Adopt(record.Promotion{Hash: hash, Manifests: secret, Images: slices.Sorted(maps.Keys(images)), At: now()})
 	return nil
 }
 
@@ -160,12 +156,14 @@ func (r *run) restoreReplicas(ctx context.Context, p cluster.Preview, o *unstruc
 	return unstructured.SetNestedField(o.Object, int64(r.wasReplicas(objectOf(o), existing, live)), "spec", "replicas")
 }
 
+// restorable says whether a live object can be applied again as it is: most of
+// these others cannot be changed once they are there.
 func restorable(o *unstructured.Unstructured) bool {
 	switch o.GetKind() {
-	case "Deployment", "StatefulSet", "DaemonSet", "ConfigMap", "Secret":
-		return true
+	case "Namespace", "CustomResourceDefinition", "PersistentVolume", "PersistentVolumeClaim", "Pod", "Job":
+		return false
 	}
-	return false
+	return true
 }
 
 func declaresReplicas(o *unstructured.Unstructured) bool {

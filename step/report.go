@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"gitlab.com/rollstep/rollstep/internal/canary"
 	"gitlab.com/rollstep/rollstep/internal/rollout"
 )
 
@@ -18,22 +19,24 @@ func (r *run) reportShares(tracks []track) {
 	rows := [][]string{{"SERVICE", "ASKED", "ACHIEVED", "STABLE PODS", "CANARY PODS"}}
 	var verdicts []string
 	for _, t := range tracks {
-		stable, canary := v.Deployment(t.stable.Namespace, t.stable.Name), v.Deployment(t.canary.Namespace, t.canary.Name)
+		stable, preview := v.Deployment(t.stable.Namespace, t.stable.Name), v.Deployment(t.canary.Namespace, t.canary.Name)
 		asked := fmt.Sprintf("%d %%", r.Weight)
 		if r.Replicas != nil {
 			asked = fmt.Sprintf("%d pods", *r.Replicas)
 		}
-		if canary == nil || stable == nil {
+		if preview == nil || stable == nil {
 			continue
 		}
 		for _, s := range t.canaryServices {
 			serving := v.Serving(t.stable.Namespace, s)
-			share := serving.Share(canary)
+			share := serving.Share(preview)
 			rows = append(rows, []string{s, asked, fmt.Sprintf("%.1f %%", share),
-				fmt.Sprint(serving.By[stable.UID]), fmt.Sprint(serving.By[canary.UID])})
+				fmt.Sprint(serving.By[stable.UID]), fmt.Sprint(serving.By[preview.UID])})
 			verdicts = append(verdicts, fmt.Sprintf("%s has %.1f %% of Service %s", t.canary.Name, share, s))
 		}
-		if len(t.canaryServices) == 0 {
+		if t.goal.Canary == 0 {
+			verdicts = []string{fmt.Sprintf("%s runs no pod", t.canary.Name)}
+		} else if len(t.canaryServices) == 0 {
 			verdicts = append(verdicts, fmt.Sprintf("%s runs %d pods (no Service reaches it)", t.canary.Name, t.goal.Canary))
 		}
 		r.explainShare(t)
@@ -45,6 +48,10 @@ func (r *run) reportShares(tracks []track) {
 		for _, name := range names {
 			r.log.Printf("preview: Service %s (namespace %s) reaches only the canary", name, namespace)
 		}
+	}
+	if !slices.ContainsFunc(tracks, func(t track) bool { return t.goal.Canary > 0 }) {
+		r.verdict("no canary pod runs: %s. Next: another weight, or rollback", strings.Join(verdicts, "; "))
+		return
 	}
 	r.verdict("canary is healthy: %s. Next: promote, another weight, or rollback", strings.Join(verdicts, "; "))
 }
@@ -71,7 +78,7 @@ func (r *run) previews(tracks []track) map[string][]string {
 	names := map[string][]string{}
 	for _, t := range tracks {
 		for _, s := range t.canaryServices {
-			if n := s + "-canary"; !slices.Contains(names[t.stable.Namespace], n) {
+			if n := canary.Name(s); !slices.Contains(names[t.stable.Namespace], n) {
 				names[t.stable.Namespace] = append(names[t.stable.Namespace], n)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"gitlab.com/rollstep/rollstep/internal/canary"
 	"gitlab.com/rollstep/rollstep/internal/cluster"
@@ -39,10 +40,11 @@ type run struct {
 	end     time.Time // until when it must have ended
 	watcher *rollout.Watcher
 	viewed  map[string]bool // namespaces that watcher watches
-	since   time.Time       // when watching began
+	extra   map[schema.GroupVersionResource]bool
 	before  restarts
 
-	generations map[record.Object]int64 // of what this run wrote
+	generations map[record.Object]int64                 // of what this run wrote
+	servicesIn  map[string][]*unstructured.Unstructured // by namespace, as listed
 	// together: several workloads start at once and may wait for each other.
 	together bool
 }
@@ -63,6 +65,7 @@ func Run(ctx context.Context, c Config, loaded error, log *gitlab.Log, version s
 		Config: c, log: log, by: c.By(), began: began, work: work, end: end,
 		generations: map[record.Object]int64{},
 		options:     canary.Options{Release: c.Release, TrackLabel: c.TrackLabel, App: c.CI.ProjectSlug, Env: c.CI.Environment},
+		servicesIn:  map[string][]*unstructured.Unstructured{},
 	}
 	if err := errors.Join(loaded, r.prepare(stage, version)); err != nil {
 		return configuration(err)
@@ -110,6 +113,7 @@ func (r *run) prepare(stage Stage, version string) error {
 		r.log.Note("%s", note)
 	}
 	r.namespace = kube.Namespace
+	r.options.Namespace = kube.Namespace
 	if r.cluster, err = cluster.New(kube.Config, "rollstep/"+version); err != nil {
 		return err
 	}
@@ -164,17 +168,19 @@ func (r *run) ownNamespace() *unstructured.Unstructured {
 	return nil
 }
 
-// preflight gives errors of the cluster that are the user's to mend the exit
-// code of a configuration error.
+// preflight gives errors found before anything was changed the exit code of a
+// configuration error, but for those that are the API server's own.
 func preflight(err error) error {
+	if err == nil {
+		return nil
+	}
 	err = cluster.Explain(err)
-	if status := apierrors.APIStatus(nil); errors.As(err, &status) && status.Status().Code >= 400 && status.Status().Code < 500 {
-		return configuration(err)
+	var refusal *record.Refusal
+	status := apierrors.APIStatus(nil)
+	if errors.As(err, &refusal) || errors.As(err, &status) && (status.Status().Code >= 500 || status.Status().Code == 429) {
+		return err
 	}
-	if cluster.Unreachable(err) {
-		return configuration(err)
-	}
-	return err
+	return configuration(err)
 }
 
 // write stores the record.

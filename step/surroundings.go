@@ -2,11 +2,11 @@ package step
 
 import (
 	"context"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -34,13 +34,22 @@ func (r *run) list(ctx context.Context, resource schema.GroupVersionResource, na
 	return objects, nil
 }
 
-// services are the live Services of a namespace.
+// services are the live Services of a namespace, listed once until this run
+// writes one.
 func (r *run) services(ctx context.Context, namespace string) ([]*unstructured.Unstructured, error) {
-	return r.list(ctx, services, namespace, "")
+	if list, known := r.servicesIn[namespace]; known {
+		return list, nil
+	}
+	list, err := r.list(ctx, services, namespace, "")
+	if err == nil {
+		r.servicesIn[namespace] = list
+	}
+	return list, err
 }
 
-// surroundings are the live objects of a namespace that a canary in it has to
-// do with, those of the release in their new form.
+// surroundings are the objects of a namespace that a canary in it has to do
+// with: those that are live, which a canary leaves as they are, and those that
+// the release brings.
 func (r *run) surroundings(ctx context.Context, rel *release, namespace string) (canary.Surroundings, error) {
 	var around canary.Surroundings
 	var err error
@@ -51,33 +60,23 @@ func (r *run) surroundings(ctx context.Context, rel *release, namespace string) 
 		return around, err
 	}
 	around.Autoscalers, err = r.list(ctx, autoscalers, namespace, "")
-	if errors.IsForbidden(err) {
-		r.log.Note("HorizontalPodAutoscalers cannot be listed, only those in the manifests are known: %v", err)
-	} else if err != nil {
+	if err != nil {
 		return around, err
 	}
-	around.Services = overlay(around.Services, rel, "Service", namespace)
-	around.Autoscalers = overlay(around.Autoscalers, rel, "HorizontalPodAutoscaler", namespace)
-	around.Budgets = overlay(nil, rel, "PodDisruptionBudget", namespace)
+	around.Services = withNew(around.Services, rel, "Service", namespace)
+	around.Autoscalers = withNew(around.Autoscalers, rel, "HorizontalPodAutoscaler", namespace)
+	around.Budgets = withNew(nil, rel, "PodDisruptionBudget", namespace)
 	return around, nil
 }
 
-// overlay replaces live objects by what the release makes of them, and adds
-// those that it brings.
-func overlay(live []*unstructured.Unstructured, rel *release, kind, namespace string) []*unstructured.Unstructured {
-	byName := map[string]int{}
-	for i, o := range live {
-		byName[o.GetName()] = i
-	}
+// withNew adds to live objects those of a kind that the release brings.
+func withNew(live []*unstructured.Unstructured, rel *release, kind, namespace string) []*unstructured.Unstructured {
+	all := slices.Clone(live)
 	for _, p := range rel.previews {
-		if p.Manifest.GetKind() != kind || p.Manifest.GetNamespace() != namespace {
-			continue
-		}
-		if i, known := byName[p.Manifest.GetName()]; known {
-			live[i] = p.Result
-		} else {
-			live = append(live, p.Result)
+		named := func(o *unstructured.Unstructured) bool { return o.GetName() == p.Manifest.GetName() }
+		if p.Manifest.GetKind() == kind && p.Manifest.GetNamespace() == namespace && !slices.ContainsFunc(live, named) {
+			all = append(all, p.Result)
 		}
 	}
-	return live
+	return all
 }

@@ -10,6 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"gitlab.com/rollstep/rollstep/internal/canary"
 	"gitlab.com/rollstep/rollstep/internal/cluster"
 	"gitlab.com/rollstep/rollstep/internal/record"
@@ -78,7 +80,8 @@ func (r *run) abandoned(ctx context.Context) (map[string]string, error) {
 		return nil, err
 	}
 	for _, d := range canaries {
-		if release := d.GetLabels()[canary.ReleaseLabel]; !inFlight[release] {
+		home := d.GetAnnotations()[canary.RecordAnnotation]
+		if release := d.GetLabels()[canary.ReleaseLabel]; !inFlight[release] && (home == "" || home == r.namespace) {
 			reasons[release] = fmt.Sprintf("no record knows its %s", cluster.Name(d))
 		}
 	}
@@ -92,7 +95,7 @@ func (r *run) of(release string) *run {
 	other.options.Release = release
 	other.store = record.NewStore(r.cluster.Dynamic, r.namespace, release)
 	other.watcher, other.viewed, other.before = nil, nil, nil
-	other.generations = map[record.Object]int64{}
+	other.generations, other.servicesIn = map[record.Object]int64{}, map[string][]*unstructured.Unstructured{}
 	return &other
 }
 

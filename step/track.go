@@ -41,18 +41,20 @@ func (r *run) track(p canary.Part, around canary.Surroundings) (track, error) {
 	t.autoscaled = canary.Autoscaler(p.Manifest, around.Autoscalers) != nil
 
 	var says bool
-	if t.wanted, says = canary.Replicas(p.Manifest); t.autoscaled || !says {
+	switch t.wanted, says = canary.Replicas(p.Manifest); {
+	case t.autoscaled:
+		t.wanted = live
+	case !says:
 		t.wanted = t.was
-		if t.autoscaled {
-			t.wanted = live
-		}
+	default: // a lower count comes with promote: nothing is tested yet
+		t.wanted = max(t.wanted, t.was)
 	}
 	count := split.Canary(t.wanted, int(r.Weight))
 	if r.Replicas != nil {
 		count = int(*r.Replicas)
 		if count > t.wanted {
-			return t, configuration(hint.Errorf("Ask for fewer, or raise the Deployment's replicas",
-				"ROLLSTEP_CANARY_REPLICAS asks for %d canary pods, but Deployment %s has %d pods in all", count, t.stable.Name, t.wanted))
+			return t, hint.Errorf("Ask for fewer, or raise the Deployment's replicas",
+				"ROLLSTEP_CANARY_REPLICAS asks for %d canary pods, but Deployment %s has %d pods in all", count, t.stable.Name, t.wanted)
 		}
 	}
 	t.goal = split.Goal(t.wanted, count, r.Replicas == nil && r.Weight == 100)
@@ -62,7 +64,7 @@ func (r *run) track(p canary.Part, around canary.Surroundings) (track, error) {
 	_, surge, unavailable := canary.Strategy(p.Manifest)
 	limits, err := split.Bounds(t.wanted, surge, unavailable)
 	if err != nil {
-		return t, configuration(fmt.Errorf("strategy of Deployment %s: %w", t.stable.Name, err))
+		return t, fmt.Errorf("strategy of Deployment %s: %w", t.stable.Name, err)
 	}
 	if t.autoscaled {
 		limits = split.Limits{Most: t.goal.Total(), Least: 0}

@@ -23,10 +23,18 @@ import (
 // holds everything for inspection. Whatever else went wrong is left as it is:
 // every state in between serves, and the next run continues from it.
 func (r *run) recover(ctx context.Context, failure error) error {
-	if ExitCode(failure) != ExitFailed || context.Cause(ctx) != nil {
+	if context.Cause(ctx) != nil {
+		return failure
+	}
+	if ExitCode(failure) != ExitFailed {
+		r.reportServing()
 		return failure
 	}
 	if r.OnFailure == Hold {
+		r.record.Rollout.Reached = nil // it is not to be promoted
+		if err := r.write(ctx); err != nil {
+			r.log.Note("%v", err)
+		}
 		r.reportServing()
 		return hint.Errorf("Look at the pods, then run rollback (ROLLSTEP_ON_FAILURE=hold left everything in place)", "%w", failure)
 	}
@@ -43,6 +51,7 @@ func (r *run) recover(ctx context.Context, failure error) error {
 func (r *run) undo(ctx context.Context) error {
 	end := r.log.Section("rollback", "rollback", false)
 	defer end()
+	r.work = r.end // going back needs what was kept of the time
 	ro := r.record.Rollout
 	if ro == nil { // the record is lost: what the labels say is rolled back
 		ro = &record.Rollout{Started: now(), By: r.by}
@@ -55,16 +64,16 @@ func (r *run) undo(ctx context.Context) error {
 	if live := r.record.Live(); live != nil && ro.To == "" && (gone || r.record.Phase == record.Promoting) {
 		ro.To = live.Hash
 	}
-	r.record.Phase, ro.Reached, ro.Updated = record.RollingBack, nil, now()
-	if ro.To != "" && ro.RestartedAt == nil {
-		at := now()
-		ro.RestartedAt = &at
+	if r.record.Phase != record.RollingBack {
+		ro.RestartedAt = restartTime()
 	}
+	r.record.Phase, ro.Reached, ro.Updated, ro.By = record.RollingBack, nil, now(), r.by
 	if err := r.write(ctx); err != nil {
 		return err
 	}
+	var back []record.Object
 	if ro.To != "" {
-		if err := r.bringBack(ctx, ro); err != nil {
+		if back, err = r.bringBack(ctx, ro); err != nil {
 			return err
 		}
 	}
@@ -75,7 +84,7 @@ func (r *run) undo(ctx context.Context) error {
 	if err := r.retire(ctx, tracks); err != nil {
 		return err
 	}
-	if err := r.remove(ctx, ro.Created); err != nil {
+	if err := r.remove(ctx, slices.DeleteFunc(slices.Clone(ro.Created), func(o record.Object) bool { return slices.Contains(back, o) })); err != nil {
 		return err
 	}
 	for ro.To != "" && len(r.record.Promoted) > 1 && r.record.Promoted[0].Hash != ro.To {
@@ -86,7 +95,8 @@ func (r *run) undo(ctx context.Context) error {
 	if err := r.write(ctx); err != nil {
 		return err
 	}
-	return cluster.Explain(r.store.Prune(ctx, r.record))
+	r.prune(ctx)
+	return nil
 }
 
 // stableGone says whether somebody deleted the stable Deployment of a workload.
@@ -104,16 +114,28 @@ func (r *run) stableGone(ctx context.Context, ro *record.Rollout) (bool, error) 
 	return false, nil
 }
 
-// bringBack applies a release that was promoted before.
-func (r *run) bringBack(ctx context.Context, ro *record.Rollout) error {
+// bringBack applies a release that was promoted before, and returns its objects.
+func (r *run) bringBack(ctx context.Context, ro *record.Rollout) ([]record.Object, error) {
 	to := r.record.Find(ro.To)
 	if to == nil {
-		return hint.Errorf("Promote an earlier commit by its own pipeline", "the record no longer has release %s", record.Short(ro.To))
+		return nil, hint.Errorf("Promote an earlier commit by its own pipeline", "the record no longer has release %s", record.Short(ro.To))
 	}
 	r.log.Printf("bringing back release %s", describePromotion(*to))
 	rel, err := r.restore(ctx, *to)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	var back []record.Object
+	for _, p := range rel.previews {
+		back = append(back, objectOf(p.Manifest))
+	}
+	// A quota or a policy of the release that is given up may be in the way.
+	for _, ref := range ro.Created {
+		if actsOnLive[ref.Kind] && !slices.Contains(back, ref) {
+			if err := r.delete(ctx, ref); err != nil {
+				return nil, err
+			}
+		}
 	}
 	for _, p := range canary.Parts(rel.previews) {
 		if p.Restart() && !slices.ContainsFunc(ro.Workloads, func(w record.Workload) bool { return w.Restart && sameObject(p.Manifest, w.Object) }) {
@@ -122,9 +144,9 @@ func (r *run) bringBack(ctx context.Context, ro *record.Rollout) error {
 		}
 	}
 	if err := r.write(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	return r.install(ctx, rel, restarting(ro.Workloads), ro.RestartedAt)
+	return back, r.install(ctx, rel, restarting(ro.Workloads), ro.RestartedAt)
 }
 
 func restarting(workloads []record.Workload) []record.Workload {
@@ -222,8 +244,9 @@ func (r *run) wayBack(ctx context.Context, w record.Workload) (track, error) {
 		if u := d.Spec.Strategy.RollingUpdate; u != nil && u.MaxSurge != nil && u.MaxUnavailable != nil {
 			surge, unavailable = u.MaxSurge.String(), u.MaxUnavailable.String()
 		}
-	} else {
-		t.goal.Stable = 0 // somebody deleted it: there is nothing to raise
+	} else if t.goal.Stable = 0; t.now.Canary > 0 {
+		return t, hint.Errorf("Apply the stable Deployment again, then run rollback",
+			"Deployment %s is gone and the record knows no release that brings it back: its canary is all that serves", w.Name)
 	}
 	if c := v.Deployment(t.canary.Namespace, t.canary.Name); c != nil {
 		t.canaryServices = selecting(services, c.Spec.Template.Labels)
@@ -292,6 +315,8 @@ func (r *run) remove(ctx context.Context, created []record.Object) error {
 }
 
 func (r *run) delete(ctx context.Context, ref record.Object) error {
+	delete(r.generations, ref)
+	clear(r.servicesIn)
 	if err := r.cluster.Delete(ctx, emptyObject(ref)); err != nil {
 		return fmt.Errorf("deleting %s %s: %w", ref.Kind, ref.Name, err)
 	}

@@ -48,7 +48,7 @@ immutable: true
 data: {colour: blue}
 `
 
-var options = Options{Release: "shop", TrackLabel: "type", App: "group-shop", Env: "production"}
+var options = Options{Release: "shop", TrackLabel: "type", App: "group-shop", Env: "production", Namespace: "shop"}
 
 func object(t *testing.T, text string, replace ...string) *unstructured.Unstructured {
 	t.Helper()
@@ -119,6 +119,7 @@ metadata:
     app.gitlab.com/env: production
     rollstep.gitlab.io/stable: app
     rollstep.gitlab.io/stable-replicas: "10"
+    rollstep.gitlab.io/record-namespace: shop
 spec:
   replicas: 1
   selector: {matchLabels: {id: app, type: canary}}
@@ -234,8 +235,9 @@ func TestWarnings_nameWhatMakesRatiosLie(t *testing.T) {
 			[]string{"Service app selects only stable pods (id=app,type=main): its users never reach the canary"}},
 		"pods of others": {object(t, app), Surroundings{Services: list(object(t, service)), Deployments: list(object(t, app, "name: app\n", "name: other\n"))},
 			[]string{"Service app also reaches pods of 1 other Deployments"}},
-		"an autoscaler": {object(t, app), Surroundings{Autoscalers: list(object(t, hpa))}, []string{"HorizontalPodAutoscaler scaler decides"}},
-		"an autoscaler of both tracks": {single(), Surroundings{Autoscalers: list(object(t, hpa)), Budgets: list(object(t, pdb))},
+		"an autoscaler":                 {object(t, app, "  replicas: 10\n", ""), Surroundings{Autoscalers: list(object(t, hpa))}, []string{"HorizontalPodAutoscaler scaler decides"}},
+		"an autoscaler beside replicas": {object(t, app), Surroundings{Autoscalers: list(object(t, hpa))}, []string{"HorizontalPodAutoscaler scaler decides", "leave replicas out"}},
+		"an autoscaler of both tracks": {single("  replicas: 10\n", ""), Surroundings{Autoscalers: list(object(t, hpa)), Budgets: list(object(t, pdb))},
 			[]string{"HorizontalPodAutoscaler scaler decides", "HorizontalPodAutoscaler scaler counts canary pods too; PodDisruptionBudget budget counts canary pods too"}},
 		"Recreate": {object(t, app, "  replicas: 10\n", "  strategy: {type: Recreate}\n"), Surroundings{}, []string{"strategy Recreate"}},
 		"a volume": {object(t, app, "    spec:\n", "    spec:\n      volumes: [{name: d, persistentVolumeClaim: {claimName: data}}]\n"), Surroundings{},

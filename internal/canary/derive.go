@@ -18,6 +18,8 @@ const (
 	// that a rollback needs no record.
 	StableAnnotation = "rollstep.gitlab.io/stable"
 	WasAnnotation    = "rollstep.gitlab.io/stable-replicas"
+	// RecordAnnotation names the namespace of the release's record.
+	RecordAnnotation = "rollstep.gitlab.io/record-namespace"
 	// configAnnotation on the canary's pods changes with the copies of their
 	// configuration, which replaces the pods.
 	configAnnotation = "rollstep.gitlab.io/config"
@@ -31,6 +33,7 @@ type Options struct {
 	Release    string
 	TrackLabel string // key of the label whose value is "canary" on the canary track
 	App, Env   string // for GitLab's annotations; "" for none
+	Namespace  string // of the record
 }
 
 // Owns says whether a live object was created for a canary of this release.
@@ -48,6 +51,7 @@ func (o Options) Deployment(p Part, replicas, was int, copies []*unstructured.Un
 	d.SetAnnotations(with(o.gitlab(d.GetAnnotations()), map[string]string{
 		StableAnnotation: p.Manifest.GetName(),
 		WasAnnotation:    strconv.Itoa(was),
+		RecordAnnotation: o.Namespace,
 	}))
 	spec, _, _ := unstructured.NestedMap(d.Object, "spec")
 	if spec == nil {

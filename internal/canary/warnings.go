@@ -46,6 +46,9 @@ func (o Options) Warnings(p Part, around Surroundings) []string {
 	autoscaler := Autoscaler(p.Manifest, around.Autoscalers)
 	if autoscaler != nil {
 		warn("HorizontalPodAutoscaler %s decides how many stable pods there are: their count is left alone and the canary's pods come on top", autoscaler.GetName())
+		if n, says := Replicas(p.Manifest); says {
+			warn("the manifest of %s says replicas: %d beside the HorizontalPodAutoscaler: promote resets the count to it for a moment; leave replicas out", name, n)
+		}
 	}
 	if stableSelects(p.Live, o.canaryLabels(p)) {
 		follows := ""

@@ -214,6 +214,9 @@ func Restorable(live *unstructured.Unstructured) *unstructured.Unstructured {
 	for _, field := range []string{"managedFields", "resourceVersion", "uid", "creationTimestamp", "generation", "selfLink", "ownerReferences"} {
 		unstructured.RemoveNestedField(o.Object, "metadata", field)
 	}
+	if o.GetKind() == "Service" {
+		forgetAllocated(o)
+	}
 	annotations := o.GetAnnotations()
 	delete(annotations, "kubectl.kubernetes.io/last-applied-configuration")
 	delete(annotations, "deployment.kubernetes.io/revision")
@@ -222,4 +225,22 @@ func Restorable(live *unstructured.Unstructured) *unstructured.Unstructured {
 	}
 	o.SetAnnotations(annotations)
 	return o
+}
+
+// forgetAllocated removes from a Service what the cluster gave it: that stays
+// with the Service as long as it lives.
+func forgetAllocated(service *unstructured.Unstructured) {
+	if ip, _, _ := unstructured.NestedString(service.Object, "spec", "clusterIP"); ip != "None" {
+		unstructured.RemoveNestedField(service.Object, "spec", "clusterIP")
+	}
+	for _, field := range []string{"clusterIPs", "healthCheckNodePort", "ipFamilies", "ipFamilyPolicy"} {
+		unstructured.RemoveNestedField(service.Object, "spec", field)
+	}
+	ports, _, _ := unstructured.NestedFieldNoCopy(service.Object, "spec", "ports")
+	list, _ := ports.([]any)
+	for _, p := range list {
+		if port, ok := p.(map[string]any); ok {
+			delete(port, "nodePort")
+		}
+	}
 }

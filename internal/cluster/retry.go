@@ -61,6 +61,9 @@ func (r *retrier) RoundTrip(request *http.Request) (*http.Response, error) {
 			bound = firstContact
 		}
 		if time.Since(began)+wait > bound {
+			if response != nil {
+				response.Header.Del("Retry-After") // or client-go begins anew, ten times
+			}
 			return response, gaveUp(err, bound)
 		}
 		if response != nil {

@@ -23,6 +23,8 @@ const (
 	// giveUpAfter without a renewal the lock is taken for lost, well before
 	// others may take it. An API server's restart takes less.
 	giveUpAfter = 25 * time.Second
+	// sayEvery is how often a job that waits says so.
+	sayEvery = 10 * time.Second
 
 	holderAnnotation = "rollstep.gitlab.io/holder"
 )
@@ -39,8 +41,8 @@ type Lock struct {
 }
 
 // Acquire waits at most wait for the lock and takes it. The context returned
-// ends when the lock is lost. waiting is told, at first and whenever it
-// changes, who holds the lock.
+// ends when the lock is lost. waiting is told who holds the lock: at first,
+// whenever it changes, and every ten seconds.
 func (s *Store) Acquire(ctx context.Context, id string, by By, wait time.Duration, waiting func(holder string)) (context.Context, *Lock, error) {
 	l := &Lock{store: s, id: id, by: by, done: make(chan struct{})}
 	deadline := time.Now().Add(wait)
@@ -58,11 +60,11 @@ func (s *Store) Acquire(ctx context.Context, id string, by By, wait time.Duratio
 		}
 		holder := describe(live)
 		if time.Now().After(deadline) {
-			return nil, nil, refuse("Wait until it has ended, then run this job again; a killed job's lock runs out by itself",
+			return nil, nil, Refuse("Wait until it has ended, then run this job again; a killed job's lock runs out by itself",
 				"the release is locked by %s", holder)
 		}
-		if holder != seen.holder {
-			seen.holder = holder
+		if holder != seen.holder || time.Since(seen.said) >= sayEvery {
+			seen.holder, seen.said = holder, time.Now()
 			waiting(holder)
 		}
 		select {
@@ -80,6 +82,7 @@ type observation struct {
 	renewal string
 	at      time.Time
 	holder  string
+	said    time.Time
 }
 
 // try takes the lease if it is free. It returns the lease of whoever holds it.
@@ -155,6 +158,7 @@ func (l *Lock) renew(ctx context.Context) {
 			return
 		case <-time.After(renewEvery):
 		}
+		asked := time.Now()
 		bounded, cancel := context.WithDeadline(ctx, renewed.Add(giveUpAfter))
 		err := l.renewOnce(bounded)
 		if ctx.Err() != nil {
@@ -165,13 +169,13 @@ func (l *Lock) renew(ctx context.Context) {
 			if bounded.Err() != nil {
 				err = fmt.Errorf("the cluster did not answer for %s", giveUpAfter)
 			}
-			l.cancel(refuse("Look with rollstep status, then run the job again: it continues where it stopped",
+			l.cancel(Refuse("Look with rollstep status, then run the job again: it continues where it stopped",
 				"the lock was lost: %w", err))
 			cancel()
 			return
 		}
 		cancel()
-		renewed = time.Now()
+		renewed = asked
 	}
 }
 

@@ -13,7 +13,8 @@ type Refusal struct{ error }
 
 func (r *Refusal) Unwrap() error { return r.error }
 
-func refuse(next, format string, args ...any) error {
+// Refuse says why a stage must not run, and what to do next.
+func Refuse(next, format string, args ...any) error {
 	return &Refusal{hint.Errorf(next, format, args...)}
 }
 
@@ -38,7 +39,7 @@ func (r *Record) AllowCanary(by By) error {
 		}
 		switch {
 		case r.Phase == Promoting:
-			return refuse("Run its promote job again, or roll it back first",
+			return Refuse("Run its promote job again, or roll it back first",
 				"the promotion by %s has not finished", r.Rollout.By)
 		case r.Rollout.To != "":
 			return r.unfinishedRollback()
@@ -46,16 +47,20 @@ func (r *Record) AllowCanary(by By) error {
 		return nil
 	}
 	if live := r.Live(); live != nil && older(by, live.By) {
-		return refuse("Use the jobs of the newest pipeline; to bring this commit back, run a new pipeline for it, or its promote job if it was promoted before",
-			"this pipeline is outdated: %s promoted a newer release %s", live.By, ago(live.At))
+		return r.outdated(*live)
 	}
 	return nil
+}
+
+func (r *Record) outdated(live Promotion) error {
+	return Refuse("Use the jobs of the newest pipeline; to bring this commit back, run a new pipeline for it, or its promote job if it was promoted before",
+		"this pipeline is outdated: %s promoted a newer release %s", live.By, ago(live.At))
 }
 
 // AllowApply: not while a canary is in flight.
 func (r *Record) AllowApply() error {
 	if r.InFlight() {
-		return refuse("Promote it or roll it back first",
+		return Refuse("Promote it or roll it back first",
 			"a rollout by %s is in flight (%s, %d %%, %s)", r.Rollout.By, r.Phase, r.Rollout.Weight, ago(r.Rollout.Updated))
 	}
 	return nil
@@ -66,27 +71,37 @@ func (r *Record) AllowApply() error {
 // caller knows: without says so.
 func (r *Record) AllowPromote(by By, hash string, without bool) error {
 	if !r.InFlight() {
+		live := r.Live()
 		switch {
-		case r.Find(hash) != nil, without:
+		case r.Find(hash) != nil:
+			return nil
+		case live != nil && older(by, live.By):
+			return r.outdated(*live)
+		case without:
 			return nil
 		case slices.Contains(r.RolledBack, hash):
-			return refuse("Run the canary job again to start it over",
+			return Refuse("Run the canary job again to start it over",
 				"this release was rolled back")
 		}
-		return refuse("Run the canary job first, or set ROLLSTEP_SKIP_CANARY=true to promote without one",
+		return Refuse("Run the canary job first, or set ROLLSTEP_SKIP_CANARY=true to promote without one",
 			"there is no canary of this release in flight")
 	}
 	rollout := r.Rollout
 	switch {
+	case older(by, rollout.By):
+		return r.superseded()
+	case without: // a fix must get through whatever is in flight
+		return nil
 	case rollout.To != "":
 		return r.unfinishedRollback()
 	case foreign(by, rollout.By):
-		return r.superseded()
+		return Refuse("Run canary to take the rollout over, or roll it back first",
+			"the rollout belongs to %s since %s", rollout.By, ago(rollout.Started))
 	case rollout.Hash != hash:
-		return refuse("Run canary again to test what the manifests say now; the same commit, manifests and ROLLSTEP_ variables give the same release",
+		return Refuse("Run canary again to test what the manifests say now; the same commit, manifests and ROLLSTEP_ variables give the same release",
 			"these manifests are not what the canary tested (canary %s, now %s)", Short(rollout.Hash), Short(hash))
-	case rollout.Reached == nil && !without:
-		return refuse("Run the canary job again and let it finish",
+	case rollout.Reached == nil && r.Phase != Promoting:
+		return Refuse("Run the canary job again and let it finish",
 			"the canary of this release has not been seen healthy")
 	}
 	return nil
@@ -108,7 +123,7 @@ func (r *Record) AllowRollback(by By) (nothing string, err error) {
 	case r.Phase == RolledBack && (by.PipelineID == 0 || by.PipelineID != live.By.PipelineID):
 		return "it is rolled back already", nil
 	case older(by, live.By):
-		return "", refuse("Use the rollback job of that pipeline",
+		return "", Refuse("Use the rollback job of that pipeline",
 			"this pipeline is outdated: %s promoted a newer release %s", live.By, ago(live.At))
 	case older(live.By, by):
 		return fmt.Sprintf("this pipeline has no rollout in flight; what is live came by %s, whose rollback job takes it back", live.By), nil
@@ -119,12 +134,12 @@ func (r *Record) AllowRollback(by By) (nothing string, err error) {
 }
 
 func (r *Record) unfinishedRollback() error {
-	return refuse("Run the rollback job again: it finishes what it began",
+	return Refuse("Run the rollback job again: it finishes what it began; or bring a fix with promote and ROLLSTEP_SKIP_CANARY=true",
 		"a rollback by %s has not finished", r.Rollout.By)
 }
 
 func (r *Record) superseded() error {
-	return refuse("Use the jobs of that pipeline, or run a new pipeline for this commit",
+	return Refuse("Use the jobs of that pipeline, or run a new pipeline for this commit",
 		"the rollout belongs to %s since %s", r.Rollout.By, ago(r.Rollout.Started))
 }
 

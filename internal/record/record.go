@@ -4,6 +4,7 @@
 package record
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -13,7 +14,6 @@ import (
 type Phase string
 
 const (
-	None        Phase = ""
 	Releasing   Phase = "releasing"    // the first release is coming live
 	Canary      Phase = "canary"       // a canary is in flight
 	Promoting   Phase = "promoting"    // the stable track is being replaced
@@ -31,6 +31,8 @@ type Record struct {
 	// Promoted releases, newest first. The first one is what serves outside a
 	// rollout.
 	Promoted []Promotion `json:"promoted,omitempty"`
+	// Releasing is the hash of the first release while it is coming live.
+	Releasing string `json:"releasing,omitempty"`
 	// RolledBack are the hashes of releases that were given up; a canary starts
 	// one over.
 	RolledBack []string `json:"rolledBack,omitempty"`
@@ -59,20 +61,13 @@ func (b By) String() string {
 	if b.Job != "" {
 		s += fmt.Sprintf(" (job %s, %s)", b.Job, orSomebody(b.Person))
 	}
-	if link := cmpOr(b.JobURL, b.PipelineURL); link != "" {
+	if link := cmp.Or(b.JobURL, b.PipelineURL); link != "" {
 		s += " " + link
 	}
 	return s
 }
 
-func orSomebody(person string) string { return cmpOr(person, "somebody") }
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
+func orSomebody(person string) string { return cmp.Or(person, "somebody") }
 
 // Rollout is a release on its way from its first canary to promoted or rolled
 // back.
@@ -149,7 +144,13 @@ func (r *Record) Promote(p Promotion) {
 	r.Promoted = slices.Insert(r.Promoted, 0, p)
 	r.Promoted = r.Promoted[:min(len(r.Promoted), keepPromotions)]
 	r.RolledBack = slices.DeleteFunc(r.RolledBack, func(hash string) bool { return hash == p.Hash })
-	r.Phase, r.Rollout = Promoted, nil
+	r.Phase, r.Rollout, r.Releasing = Promoted, nil, ""
+}
+
+// Adopt makes what was live before rollstep came the release to go back to.
+func (r *Record) Adopt(p Promotion) {
+	p.Adopted = true
+	r.Promoted = []Promotion{p}
 }
 
 // GiveUp ends the rollout of hash: it must not be promoted unless it starts over.

@@ -56,7 +56,7 @@ func (s *Store) Read(ctx context.Context) (*Record, error) {
 	text, _, _ := unstructured.NestedString(cm.Object, "data", "record")
 	r := &Record{}
 	if err := yaml.UnmarshalStrict([]byte(text), r); err != nil || r.Release != s.release {
-		return nil, refuse(
+		return nil, Refuse(
 			fmt.Sprintf("Repair it, or remove it (kubectl -n %s delete configmap %s): a canary in flight is found again by its labels", s.namespace, s.Name()),
 			"the record in ConfigMap %s/%s cannot be read (%v)", s.namespace, s.Name(), err)
 	}
@@ -122,7 +122,7 @@ func (s *Store) settle(ctx context.Context, cm *unstructured.Unstructured, text 
 }
 
 func somebodyElse(failure error) error {
-	return refuse("Look with rollstep status, then run the job again", "somebody else changed the record meanwhile: %w", failure)
+	return Refuse("Look with rollstep status, then run the job again", "somebody else changed the record meanwhile: %w", failure)
 }
 
 func (s *Store) metadata(name string) map[string]any {
