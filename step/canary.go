@@ -31,9 +31,12 @@ func canaryStage(ctx context.Context, r *run) error {
 	if r.firstRelease(rel) {
 		return r.release(ctx, rel, "released")
 	}
+	if err := r.refuseWithoutStable(rel); err != nil {
+		return err
+	}
 	c, err := r.design(ctx, rel)
 	if err != nil {
-		return err
+		return preflight(err)
 	}
 	if len(c.tracks) == 0 {
 		return r.nothingToCanary(ctx, rel)
@@ -57,6 +60,23 @@ func canaryStage(ctx context.Context, r *run) error {
 		return err
 	}
 	r.reportShares(c.tracks)
+	return nil
+}
+
+// refuseWithoutStable refuses a canary beside nothing: somebody deleted the
+// stable Deployment in the middle of the rollout.
+func (r *run) refuseWithoutStable(rel *release) error {
+	if !r.record.InFlight() {
+		return nil
+	}
+	for _, w := range r.record.Rollout.Workloads {
+		for _, p := range rel.previews {
+			if sameObject(p.Manifest, w.Object) && p.Live == nil {
+				return record.Refuse("Run rollback, which brings it back, or promote",
+					"Deployment %s was deleted by somebody else: there is no stable track for the canary to stand beside", w.Name)
+			}
+		}
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package step
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -58,7 +59,11 @@ func (j *judge) hopeless(ctx context.Context, v *rollout.View, t target) (time.D
 	}
 	if rollout.Hopeless(group, findings) {
 		j.print(ctx, t, findings)
-		return 0, failed(hint.Errorf(findings[0].Next, "%s cannot become ready: %s", t, findings[0].Message))
+		err := hint.Errorf(findings[0].Next, "%s cannot become ready: %s", t, findings[0].Message)
+		if findings[0].Reason == "FailedCreate" {
+			err = fmt.Errorf("%w%w", err, errNoRoom)
+		}
+		return 0, failed(err)
 	}
 	again := heartbeat
 	for _, f := range findings {
@@ -68,6 +73,9 @@ func (j *judge) hopeless(ctx context.Context, v *rollout.View, t target) (time.D
 	}
 	return again, nil
 }
+
+// errNoRoom marks that no more pods can be created, under a quota for example.
+var errNoRoom = errors.New("")
 
 func (j *judge) group(v *rollout.View, t target) rollout.Group {
 	group := v.Group(v.Deployment(t.Namespace, t.Name))

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"gitlab.com/rollstep/rollstep/internal/canary"
 	"gitlab.com/rollstep/rollstep/internal/cluster"
 	"gitlab.com/rollstep/rollstep/internal/record"
@@ -21,19 +23,23 @@ func plan(ctx context.Context, r *run) error {
 	if err := r.planChanges(rel); err != nil {
 		return err
 	}
-	var c design
-	if !r.firstRelease(rel) {
-		if c, err = r.design(ctx, rel); err != nil {
-			return err
-		}
-		r.planCanary(rel, c)
-	}
 	missing, err := r.missingPermissions(ctx, rel)
 	if err != nil {
 		return err
 	}
 	if len(missing) > 0 {
 		r.log.Warn("the identity in KUBECONFIG lacks permissions that the stages need (README, \"Permissions\"):\n  %s", strings.Join(missing, "\n  "))
+	}
+	var c design
+	if !r.firstRelease(rel) {
+		switch c, err = r.design(ctx, rel); {
+		case apierrors.IsForbidden(err) && len(missing) > 0:
+			r.log.Verdict(false, "plan: what canary would do cannot be told before these permissions are given")
+			return nil
+		case err != nil:
+			return preflight(err)
+		}
+		r.planCanary(rel, c)
 	}
 	if r.record.InFlight() {
 		r.log.Note("a rollout by %s is in flight (%s, %d %%)", r.record.Rollout.By, r.record.Phase, r.record.Rollout.Weight)
@@ -109,6 +115,9 @@ func (r *run) planCanary(rel *release, c design) {
 			}
 			at := track{goal: goal}
 			rows = append(rows, []string{fmt.Sprintf("%d %%", weight), fmt.Sprint(goal.Stable), fmt.Sprint(goal.Canary), fmt.Sprintf("%.1f %%", at.expected())})
+		}
+		if r.Replicas != nil {
+			rows = append(rows, []string{r.goalText(), fmt.Sprint(t.goal.Stable), fmt.Sprint(t.goal.Canary), fmt.Sprintf("%.1f %%", t.expected())})
 		}
 		r.log.Table(rows)
 	}

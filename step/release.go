@@ -41,7 +41,14 @@ func (r *run) load(ctx context.Context) (*release, error) {
 		}
 		return hint.With(fmt.Errorf("%s: %s: %w", r.manifests.Origin(p.Manifest), cluster.Name(p.Manifest), err), "Correct the manifest")
 	})
-	return rel, preflight(errors.Join(mistakes, err))
+	if err := errors.Join(mistakes, err); err != nil {
+		return nil, preflight(err)
+	}
+	if r.changes {
+		// Whatever cannot be watched had better show before anything is changed.
+		return rel, preflight(r.watch(ctx, rel.previews, r.namespace))
+	}
+	return rel, nil
 }
 
 // preview asks the server what it would make of objects. judge says what is

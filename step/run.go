@@ -27,6 +27,7 @@ type run struct {
 	Config
 	log       *gitlab.Log
 	by        record.By
+	changes   bool                // the stage changes the cluster
 	manifests *manifest.Manifests // nil for stages that read none
 
 	cluster   *cluster.Client
@@ -62,7 +63,7 @@ func Run(ctx context.Context, c Config, loaded error, log *gitlab.Log, version s
 	ctx, cancel := context.WithDeadlineCause(ctx, end, errOutOfTime)
 	defer cancel()
 	r := &run{
-		Config: c, log: log, by: c.By(), began: began, work: work, end: end,
+		Config: c, log: log, by: c.By(), changes: stage.changes, began: began, work: work, end: end,
 		generations: map[record.Object]int64{},
 		options:     canary.Options{Release: c.Release, TrackLabel: c.TrackLabel, App: c.CI.ProjectSlug, Env: c.CI.Environment},
 		servicesIn:  map[string][]*unstructured.Unstructured{},
@@ -177,7 +178,7 @@ func preflight(err error) error {
 	err = cluster.Explain(err)
 	var refusal *record.Refusal
 	status := apierrors.APIStatus(nil)
-	if errors.As(err, &refusal) || errors.As(err, &status) && (status.Status().Code >= 500 || status.Status().Code == 429) {
+	if errors.As(err, &refusal) || errors.As(err, &status) && (status.Status().Code >= 500 || status.Status().Code == 429) && !cluster.ManifestRefused(err) {
 		return err
 	}
 	return configuration(err)

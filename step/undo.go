@@ -276,15 +276,39 @@ func (r *run) retire(ctx context.Context, tracks []track) error {
 			}
 		}
 	}
-	if err := r.move(ctx, tracks, r.end); err != nil {
+	err := r.move(ctx, tracks, r.end)
+	if errors.Is(err, errNoRoom) {
+		r.log.Note("there is no room for more pods: canary pods make room for stable ones, one by one")
+		err = r.swap(ctx, tracks)
+	}
+	if err != nil {
 		return err
 	}
 	for _, t := range tracks {
+		r.forget(t.canary)
 		if err := r.delete(ctx, t.canary); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// swap is retire's move where no pod can be created before another one goes: it
+// asks only for as many stable pods as there are, and goes on without surge.
+func (r *run) swap(ctx context.Context, tracks []track) error {
+	for i := range tracks {
+		t := &tracks[i]
+		d := r.watcher.View().Deployment(t.stable.Namespace, t.stable.Name)
+		if d == nil || t.autoscaled {
+			continue
+		}
+		there := min(t.now.Stable, int(d.Status.Replicas))
+		if _, err := r.ask(ctx, t, split.Counts{Stable: there, Canary: t.now.Canary}); err != nil {
+			return err
+		}
+		t.limits = split.Limits{Most: t.now.Total(), Least: max(0, t.now.Total()-1)}
+	}
+	return r.move(ctx, tracks, r.end)
 }
 
 // remove deletes what was created for the canaries of the release, found by its
@@ -310,13 +334,20 @@ func (r *run) remove(ctx context.Context, created []record.Object) error {
 		}
 	}
 	refs = append(refs, created...)
+	for _, ref := range refs {
+		r.forget(ref)
+	}
 	errs := cluster.Each(len(refs), func(i int) error { return r.delete(ctx, refs[i]) })
 	return errors.Join(errs...)
 }
 
-func (r *run) delete(ctx context.Context, ref record.Object) error {
+// forget what this run knows of an object that it deletes.
+func (r *run) forget(ref record.Object) {
 	delete(r.generations, ref)
 	clear(r.servicesIn)
+}
+
+func (r *run) delete(ctx context.Context, ref record.Object) error {
 	if err := r.cluster.Delete(ctx, emptyObject(ref)); err != nil {
 		return fmt.Errorf("deleting %s %s: %w", ref.Kind, ref.Name, err)
 	}

@@ -109,12 +109,23 @@ func passing(request *http.Request, response *http.Response, err error) bool {
 	switch response.StatusCode {
 	case http.StatusConflict:
 		return unconditional(request, response)
-	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
-		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusInternalServerError:
+		return !strings.Contains(status(response).Message, unknownField)
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	}
 	return false
 }
+
+// unknownField is in the server's answer to an apply with a field that the kind
+// does not have, an internal error by its code.
+//
+// Source: FieldManager.Apply in apimachinery/pkg/util/managedfields/internal.
+const unknownField = "failed to create typed patch object"
+
+// ManifestRefused says whether err, an internal error of the server by its code,
+// is about the manifest all the same.
+func ManifestRefused(err error) bool { return strings.Contains(err.Error(), unknownField) }
 
 // unconditional says whether a conflict can only be among writes of the server
 // at the same time (a quota's count, for example): creations that do not say
@@ -123,7 +134,7 @@ func passing(request *http.Request, response *http.Response, err error) bool {
 func unconditional(request *http.Request, response *http.Response) bool {
 	switch request.Method {
 	case http.MethodPost:
-		return reason(response) == metav1.StatusReasonConflict
+		return status(response).Reason == metav1.StatusReasonConflict
 	case http.MethodPatch:
 		return request.Header.Get("Content-Type") != string(types.JSONPatchType)
 	case http.MethodDelete:
@@ -132,16 +143,17 @@ func unconditional(request *http.Request, response *http.Response) bool {
 	return false
 }
 
-// reason reads the reason of a failure, and leaves the body to be read again.
-func reason(response *http.Response) metav1.StatusReason {
+// status reads what the server says of a failure, and leaves the body to be read
+// again.
+func status(response *http.Response) metav1.Status {
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	response.Body.Close()
 	response.Body = io.NopCloser(bytes.NewReader(body))
-	var status metav1.Status
-	if err != nil || json.Unmarshal(body, &status) != nil {
-		return metav1.StatusReasonUnknown
+	var s metav1.Status
+	if err != nil || json.Unmarshal(body, &s) != nil {
+		return metav1.Status{}
 	}
-	return status.Reason
+	return s
 }
 
 func (r *retrier) attempt(request *http.Request) (*http.Response, error) {

@@ -66,6 +66,7 @@ func (s *Space) Between() *Between {
 			return
 		}
 		if b.hang(r) {
+			_, _ = io.Copy(io.Discard, r.Body) // else the client's end is not noticed
 			<-r.Context().Done()
 			return
 		}
