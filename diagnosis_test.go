@@ -77,6 +77,7 @@ kind: ValidatingAdmissionPolicyBinding
 metadata: {name: NAME}
 spec: {policyName: NAME, validationActions: [Deny]}
 `))
+	s.AwaitRefusal(labtest.Pods, "apiVersion: v1\nkind: Pod\nmetadata: {name: try, labels: {track: canary}}\nspec: {containers: [{name: try, image: try}]}\n")
 }
 
 // What cannot become healthy is not waited for until the deadline, which lies

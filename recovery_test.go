@@ -284,7 +284,7 @@ func TestGate_wherePodsDie(t *testing.T) {
 		"two of the stable": func(s *labtest.Space) []string { return s.PodsOf("app")[:2] },
 		"all of the canary": func(s *labtest.Space) []string { return s.PodsOf("app-canary") },
 		"those of a node": func(s *labtest.Space) []string {
-			node := s.NodeOf(s.PodsOf("app-canary")[0])
+			node := s.List(labtest.Nodes)[0].GetName() // always the same: other tests need the rest
 			s.Cordon(node)
 			return s.PodsOn(node)
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
 )
 
 // AwaitPods waits until n pods of a Deployment that are not on their way out
@@ -87,15 +89,6 @@ func (s *Space) AwaitEvent(reason, text string) {
 	require.NoError(s.t, err, "waiting for an Event %s: %s", reason, text)
 }
 
-// NodeOf is the node that a pod runs on.
-func (s *Space) NodeOf(pod string) string {
-	s.t.Helper()
-	o := s.Get(Pods, pod)
-	require.NotNil(s.t, o, "Pod %s", pod)
-	node, _, _ := unstructured.NestedString(o.Object, "spec", "nodeName")
-	return node
-}
-
 // PodsOn are the names of the space's pods on a node that are not on their way out.
 func (s *Space) PodsOn(node string) []string {
 	s.t.Helper()
@@ -115,4 +108,24 @@ func (s *Space) Cordon(node string) {
 		_, _ = s.of(Nodes).Patch(context.Background(), node, types.MergePatchType, []byte(`{"spec":{"unschedulable":null}}`), metav1.PatchOptions{})
 	})
 	s.Patch(Nodes, node, `{"spec":{"unschedulable":true}}`)
+}
+
+// AwaitRefusal waits until the API server refuses to create an object. A policy
+// holds a moment after it was created, which nothing tells but a try.
+func (s *Space) AwaitRefusal(resource Resource, text string) {
+	s.t.Helper()
+	o := &unstructured.Unstructured{}
+	require.NoError(s.t, yaml.Unmarshal([]byte(text), &o.Object))
+	ctx, cancel := context.WithTimeout(s.context(), hangGuard)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		_, err := s.of(resource).Create(ctx, o, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		require.NoError(s.t, ctx.Err(), "it is still created")
+		if err != nil {
+			return
+		}
+		<-again.C
+	}
 }
