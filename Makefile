@@ -10,7 +10,7 @@ LAB_FLAGS = -ldflags "-s -w -X $(KUBERNETES).gitVersion=v1.37.2 -X $(KUBERNETES)
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LAB_SOURCES := $(shell find lab -type f ! -name '*_test.go' ! -name '*.md')
 
-.PHONY: help build lab demo test race lint clean
+.PHONY: help build lab demo test faults race lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ lab: bin/lab ## bin/lab, a Kubernetes control plane in one binary
 test: bin/lab ## run all tests, those that need a cluster on the lab
 	bin/lab run -- go test -timeout 40m ./...
 	cd lab && go test -vet=off -timeout 20m ./...
+
+faults: bin/lab ## kill every stage at every request, and more; an hour (make test has a sample of it)
+	ROLLSTEP_TEST_FAULTS=full bin/lab run -- go test -v -timeout 180m ./faults
 
 race: bin/lab ## the product's tests under the race detector (needs gcc)
 	CGO_ENABLED=1 bin/lab run -- go test -race -timeout 60m ./...

@@ -1,0 +1,210 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"gitlab.com/rollstep/rollstep/internal/canary"
+	"gitlab.com/rollstep/rollstep/internal/cluster"
+	"gitlab.com/rollstep/rollstep/internal/hint"
+	"gitlab.com/rollstep/rollstep/internal/record"
+	"gitlab.com/rollstep/rollstep/internal/split"
+)
+
+// inFlight are the workloads of the rollout, by the record and by the labels of
+// the canaries that are there, each with the way back as its goal.
+func (r *run) inFlight(ctx context.Context) ([]track, error) {
+	known := map[record.Object]record.Workload{}
+	namespaces := map[string]bool{r.namespace: true}
+	if r.record.InFlight() {
+		for _, w := range r.record.Rollout.Workloads {
+			known[w.Object] = w
+			namespaces[w.Namespace] = true
+		}
+	}
+	for namespace := range namespaces {
+		list, err := r.list(ctx, deployments, namespace, canary.ReleaseLabel+"="+r.Release)
+		if err != nil {
+			return nil, err
+		}
+		hpas := []*unstructured.Unstructured(nil)
+		for _, d := range list {
+			stable := objectOf(d)
+			stable.Name = d.GetAnnotations()[canary.StableAnnotation]
+			if _, has := known[stable]; has || stable.Name == "" {
+				continue
+			}
+			if hpas == nil {
+				if hpas, err = r.list(ctx, autoscalers, namespace, ""); err != nil {
+					r.log.Note("HorizontalPodAutoscalers cannot be listed: %v", err)
+				}
+			}
+			was, err := strconv.Atoi(d.GetAnnotations()[canary.WasAnnotation])
+			if err != nil {
+				r.log.Warn("%s does not say how many stable pods there were: their count is left alone", cluster.Name(d))
+			}
+			known[stable] = record.Workload{Object: stable, Was: was, Autoscaled: canary.Autoscaler(emptyObject(stable), hpas) != nil}
+		}
+	}
+	if err := r.watch(ctx, nil, slices.Sorted(maps.Keys(namespaces))...); err != nil {
+		return nil, err
+	}
+	var tracks []track
+	for _, w := range known {
+		t, err := r.wayBack(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		tracks = append(tracks, t)
+	}
+	slices.SortFunc(tracks, func(a, b track) int { return cmpObjects(a.stable, b.stable) })
+	return tracks, nil
+}
+
+// wayBack is the track of a workload that goes back to its stable pods. The
+// stable's count is never lowered by it.
+func (r *run) wayBack(ctx context.Context, w record.Workload) (track, error) {
+	t := track{stable: w.Object, canary: w.Object, was: w.Was, autoscaled: w.Autoscaled}
+	t.canary.Name = canary.Name(w.Name)
+	var err error
+	if t.now, err = r.counts(ctx, t); err != nil {
+		return t, err
+	}
+	t.goal = split.Counts{Stable: max(t.now.Stable, w.Was)}
+	if w.Autoscaled {
+		t.goal.Stable = t.now.Stable
+	}
+	t.wanted = t.goal.Stable
+	surge, unavailable := "", ""
+	services, err := r.services(ctx, w.Namespace)
+	if err != nil {
+		return t, err
+	}
+	v := r.watcher.View()
+	d := v.Deployment(w.Namespace, w.Name)
+	if d != nil {
+		t.stableServices = selecting(services, d.Spec.Template.Labels)
+		if u := d.Spec.Strategy.RollingUpdate; u != nil && u.MaxSurge != nil && u.MaxUnavailable != nil {
+			surge, unavailable = u.MaxSurge.String(), u.MaxUnavailable.String()
+		}
+	} else if t.goal.Stable = 0; t.now.Canary > 0 {
+		return t, hint.Errorf("Apply the stable Deployment again, then run rollback",
+			"Deployment %s is gone and the record knows no release that brings it back: its canary is all that serves", w.Name)
+	}
+	if c := v.Deployment(t.canary.Namespace, t.canary.Name); c != nil {
+		t.canaryServices = selecting(services, c.Spec.Template.Labels)
+	}
+	t.limits, err = split.Bounds(t.wanted, surge, unavailable)
+	if t.autoscaled {
+		t.limits = split.Limits{Most: t.now.Total()}
+	}
+	return t, err
+}
+
+// retire brings tracks back to their stable pods and deletes their canary
+// Deployments. Canary pods that serve nobody go at once; they may be what
+// stands in the way.
+func (r *run) retire(ctx context.Context, tracks []track) error {
+	v := r.watcher.View()
+	for i := range tracks {
+		t := &tracks[i]
+		c := v.Deployment(t.canary.Namespace, t.canary.Name)
+		if c == nil {
+			continue
+		}
+		if ready := int(c.Status.ReadyReplicas); ready < t.now.Canary {
+			r.log.Printf("%s: canary pods that are not ready go first (%d)", t.stable.Name, t.now.Canary-ready)
+			if _, err := r.ask(ctx, t, split.Counts{Stable: t.now.Stable, Canary: ready}); err != nil {
+				return err
+			}
+		}
+	}
+	err := r.move(ctx, tracks, r.end)
+	if errors.Is(err, errNoRoom) {
+		r.log.Note("there is no room for more pods: canary pods make room for stable ones, one by one")
+		err = r.swap(ctx, tracks)
+	}
+	if err != nil {
+		return err
+	}
+	for _, t := range tracks {
+		r.forget(t.canary)
+		if err := r.delete(ctx, t.canary); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// swap is retire's move where no pod can be created before another one goes: it
+// asks only for as many stable pods as there are, and goes on without surge.
+func (r *run) swap(ctx context.Context, tracks []track) error {
+	for i := range tracks {
+		t := &tracks[i]
+		d := r.watcher.View().Deployment(t.stable.Namespace, t.stable.Name)
+		if d == nil || t.autoscaled {
+			continue
+		}
+		there := min(t.now.Stable, int(d.Status.Replicas))
+		if _, err := r.ask(ctx, t, split.Counts{Stable: there, Canary: t.now.Canary}); err != nil {
+			return err
+		}
+		t.limits = split.Limits{Most: t.now.Total(), Least: max(0, t.now.Total()-1)}
+	}
+	return r.move(ctx, tracks, r.end)
+}
+
+// remove deletes what was created for the canaries of the release, found by its
+// label, and the objects given.
+func (r *run) remove(ctx context.Context, created []record.Object) error {
+	namespaces := map[string]bool{r.namespace: true}
+	if r.record.InFlight() {
+		for _, w := range r.record.Rollout.Workloads {
+			namespaces[w.Namespace] = true
+		}
+	}
+	var refs []record.Object
+	for namespace := range namespaces {
+		for _, resource := range []schema.GroupVersionResource{deployments, services,
+			corev1.SchemeGroupVersion.WithResource("configmaps"), corev1.SchemeGroupVersion.WithResource("secrets")} {
+			objects, err := r.list(ctx, resource, namespace, canary.ReleaseLabel+"="+r.Release)
+			if err != nil {
+				return err
+			}
+			for _, o := range objects {
+				refs = append(refs, objectOf(o))
+			}
+		}
+	}
+	refs = append(refs, created...)
+	for _, ref := range refs {
+		r.forget(ref)
+	}
+	errs := cluster.Each(len(refs), func(i int) error { return r.delete(ctx, refs[i]) })
+	return errors.Join(errs...)
+}
+
+// forget what this run knows of an object that it deletes.
+func (r *run) forget(ref record.Object) {
+	delete(r.generations, ref)
+	clear(r.servicesIn)
+}
+
+func (r *run) delete(ctx context.Context, ref record.Object) error {
+	if err := r.cluster.Delete(ctx, emptyObject(ref)); err != nil {
+		return fmt.Errorf("deleting %s %s: %w", ref.Kind, ref.Name, err)
+	}
+	return nil
+}
+
+func cmpObjects(a, b record.Object) int {
+	return slices.Compare([]string{a.Namespace, a.Kind, a.Name}, []string{b.Namespace, b.Kind, b.Name})
+}
