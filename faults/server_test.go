@@ -104,6 +104,36 @@ func TestStages_surviveABadServer(t *testing.T) {
 				forward.ServeHTTP(w, r.WithContext(ctx))
 			}))
 		},
+		"a restart of the API server": func() fault {
+			// Every connection breaks, and for a while none comes to be.
+			var down atomic.Pointer[time.Time]
+			return func(n int, w http.ResponseWriter, r *http.Request, forward http.Handler) {
+				if n == 40 {
+					until := time.Now().Add(8 * time.Second)
+					down.Store(&until)
+				}
+				if until := down.Load(); until != nil && time.Now().Before(*until) {
+					tally.fault()
+					abort()
+				}
+				ctx, cancel := context.WithCancel(r.Context())
+				defer cancel()
+				if isWatch(r) { // one that is open when the server goes
+					go func() {
+						for down.Load() == nil && ctx.Err() == nil {
+							select {
+							case <-ctx.Done():
+							case <-time.After(50 * time.Millisecond):
+							}
+						}
+						if until := down.Load(); until != nil && time.Now().Before(*until) {
+							cancel()
+						}
+					}()
+				}
+				forward.ServeHTTP(w, r.WithContext(ctx))
+			}
+		},
 		"a request that is never answered": func() fault {
 			var stalled atomic.Bool
 			return every(11, func(w http.ResponseWriter, r *http.Request, forward http.Handler) {

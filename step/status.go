@@ -27,6 +27,7 @@ func status(ctx context.Context, r *run) error {
 		}
 	}
 	r.statusTracks(tracks)
+	r.statusShares(tracks)
 	r.reportServing()
 	if ro := r.record.Rollout; ro != nil {
 		r.reportEvidence(ctx, tracks, ro.Started)
@@ -116,6 +117,29 @@ func row(v *rollout.View, d *appsv1.Deployment, name, track string) []string {
 		}
 	}
 	return []string{name, track, fmt.Sprintf("%d/%d", d.Status.ReadyReplicas, rollout.Of(d).Wanted), fmt.Sprint(restarts), strings.Join(images, ", ")}
+}
+
+// statusShares prints which part of each Service's ready endpoints is the
+// canary's: images do not tell it where only the configuration changes.
+func (r *run) statusShares(tracks []track) {
+	v := r.watcher.View()
+	rows := [][]string{{"SERVICE", "ACHIEVED SHARE", "STABLE PODS", "CANARY PODS"}}
+	for _, t := range tracks {
+		stable, preview := v.Deployment(t.stable.Namespace, t.stable.Name), v.Deployment(t.canary.Namespace, t.canary.Name)
+		if stable == nil || preview == nil {
+			continue
+		}
+		for _, s := range t.canaryServices {
+			if !slices.Contains(t.stableServices, s) {
+				continue // the preview
+			}
+			serving := v.Serving(t.stable.Namespace, s)
+			rows = append(rows, []string{s, fmt.Sprintf("%.1f %%", serving.Share(preview)), fmt.Sprint(serving.By[stable.UID]), fmt.Sprint(serving.By[preview.UID])})
+		}
+	}
+	if len(rows) > 1 {
+		r.log.Table(rows)
+	}
 }
 
 func (r *run) statusHistory() {

@@ -14,6 +14,7 @@ import (
 
 	"gitlab.com/rollstep/rollstep/internal/canary"
 	"gitlab.com/rollstep/rollstep/internal/cluster"
+	"gitlab.com/rollstep/rollstep/internal/hint"
 	"gitlab.com/rollstep/rollstep/internal/record"
 )
 
@@ -63,7 +64,7 @@ func (r *run) abandoned(ctx context.Context) (map[string]string, error) {
 		release := cm.GetLabels()[record.Label]
 		rec, err := r.of(release).store.Read(ctx)
 		if err != nil {
-			r.log.Warn("%v", err)
+			r.log.Warn("%v\n  → %s", err, hint.Of(err))
 			inFlight[release] = true // it may be
 			continue
 		}

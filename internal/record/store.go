@@ -167,8 +167,12 @@ func (s *Store) Kept(ctx context.Context, p Promotion) ([]byte, error) {
 	return base64.StdEncoding.DecodeString(text)
 }
 
-// Prune removes the manifests of releases that the record no longer knows.
+// Prune removes the manifests of releases that the record no longer knows. Those
+// of a record that was lost stay.
 func (s *Store) Prune(ctx context.Context, r *Record) error {
+	if len(r.Promoted) == 0 {
+		return nil
+	}
 	known := map[string]bool{}
 	for _, p := range r.Promoted {
 		known[p.Manifests] = true

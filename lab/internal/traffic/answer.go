@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -70,15 +71,25 @@ func (t *Traffic) dial(endpoint discoveryv1.Endpoint) (*corev1.Pod, error) {
 	if ref == nil || ref.Kind != "Pod" {
 		return nil, fmt.Errorf("connection refused: %s is not a pod of the lab", endpoint.Addresses[0])
 	}
-	pod, err := t.pods.Pods(ref.Namespace).Get(ref.Name)
-	if err != nil || pod.UID != ref.UID {
-		return nil, fmt.Errorf("connection refused: pod %s is gone", ref.Name)
+	for began := time.Now(); ; time.Sleep(lagPause) {
+		pod, err := t.pods.Pods(ref.Namespace).Get(ref.Name)
+		switch {
+		case err != nil || pod.UID != ref.UID:
+			return nil, fmt.Errorf("connection refused: pod %s is gone", ref.Name)
+		case listens(pod):
+			return pod, nil
+		case pod.Status.Phase != corev1.PodPending || time.Since(began) > lag:
+			return nil, fmt.Errorf("connection refused: nothing listens in pod %s", ref.Name)
+		}
 	}
-	if !listens(pod) {
-		return nil, fmt.Errorf("connection refused: nothing listens in pod %s", ref.Name)
-	}
-	return pod, nil
 }
+
+// A pod that starts may be seen as an endpoint before it is seen running, as the
+// two are watched apart: lag is how long that is put up with.
+const (
+	lag      = 2 * time.Second
+	lagPause = 10 * time.Millisecond
+)
 
 // listens tells whether the pod's application runs: its first container is the one that serves.
 func listens(pod *corev1.Pod) bool {
