@@ -4,6 +4,8 @@
 export CGO_ENABLED = 0
 export GOFLAGS = -trimpath -buildvcs=false
 
+# Names each test as it ends. One package at a time: most are as busy as two cores.
+TEST = go run gotest.tools/gotestsum@v1.13.0 --format testname -- -p 1
 STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 KUBERNETES = k8s.io/component-base/version
 LAB_FLAGS = -ldflags "-s -w -X $(KUBERNETES).gitVersion=v1.37.2 -X $(KUBERNETES).gitMajor=1 -X $(KUBERNETES).gitMinor=37"
@@ -24,8 +26,8 @@ build: ## bin/rollstep, static
 lab: bin/lab ## bin/lab, a Kubernetes control plane in one binary
 
 test: bin/lab ## run all tests, those that need a cluster on the lab
-	bin/lab run -- go test -timeout 40m ./...
-	cd lab && go test -vet=off -timeout 20m ./...
+	bin/lab run -- $(TEST) -timeout 40m ./...
+	cd lab && $(TEST) -vet=off -timeout 20m ./...
 
 faults: bin/lab ## kill every stage at every request, and more; an hour (make test has a sample of it)
 	ROLLSTEP_TEST_FAULTS=full bin/lab run -- go test -v -timeout 180m ./faults

@@ -26,7 +26,7 @@ func TestStages_waitForTheirOwnChangesHoweverLateTheyAreSeen(t *testing.T) {
 	complete(t, s, "app", wanted)
 	p.Run("rollback").Succeeds("10 of 10 pods (100.0 %) serve registry.gitlab.com/wuestkamp/k8s-deployment-example-app:v1")
 	complete(t, s, "app", wanted)
-	s.Pipeline(3, staged(t, "v3")).Through(behind).Run("apply").Succeeds("example-app:v3 on 10 of 10 pods")
+	s.Pipeline(3, staged(t, "v3")).Through(behind).Run("apply").Succeeds("10 of 10 pods (100.0 %) serve registry.gitlab.com/wuestkamp/k8s-deployment-example-app:v3")
 	complete(t, s, "app", wanted)
 	guard.Check(wanted)
 }

@@ -64,6 +64,10 @@ var story = []chapter{{
 			{run: "canary 10%", exit: 3, want: shares{"v2": 100}},
 			{run: "status"},
 		},
+	}, {
+		title: "Back to v1, after all",
+		text:  "v2 is everywhere. The rollback job of its pipeline brings back the release before.",
+		jobs:  []job{{run: "rollback", pipeline: 2, gate: "has second thoughts about v2", want: shares{"v1": 100}}},
 	}},
 }}
 

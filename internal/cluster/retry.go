@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// attemptTimeout bounds one try of a request that is not a watch: a
+	// attemptTimeout bounds one try of a request, of a watch its beginning: a
 	// server that accepts a request and never answers it must not hold a stage.
 	attemptTimeout = 15 * time.Second
 	// retryFor bounds all tries of a request: an API server's restart takes
@@ -110,22 +110,25 @@ func passing(request *http.Request, response *http.Response, err error) bool {
 	case http.StatusConflict:
 		return unconditional(request, response)
 	case http.StatusInternalServerError:
-		return !strings.Contains(status(response).Message, unknownField)
+		return !refusesManifest(status(response).Message)
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	}
 	return false
 }
 
-// unknownField is in the server's answer to an apply with a field that the kind
-// does not have, an internal error by its code.
+// refusesManifest says whether an internal error of the server, by its code, is
+// about the manifest all the same: a field that the kind does not have, or of
+// another type.
 //
-// Source: FieldManager.Apply in apimachinery/pkg/util/managedfields/internal.
-const unknownField = "failed to create typed patch object"
+// Source: Apply in apimachinery/pkg/util/managedfields/internal/structuredmerge.go.
+func refusesManifest(message string) bool {
+	return strings.Contains(message, "failed to create typed patch object") ||
+		strings.Contains(message, "failed to convert new object")
+}
 
-// ManifestRefused says whether err, an internal error of the server by its code,
-// is about the manifest all the same.
-func ManifestRefused(err error) bool { return strings.Contains(err.Error(), unknownField) }
+// ManifestRefused says the same of an error.
+func ManifestRefused(err error) bool { return refusesManifest(err.Error()) }
 
 // unconditional says whether a conflict can only be among writes of the server
 // at the same time (a quota's count, for example): creations that do not say
@@ -157,18 +160,19 @@ func status(response *http.Response) metav1.Status {
 }
 
 func (r *retrier) attempt(request *http.Request) (*http.Response, error) {
-	if request.URL.Query().Get("watch") != "" {
-		return r.next.RoundTrip(request)
-	}
 	timeout := attemptTimeout
 	if !r.reached.Load() {
 		timeout = firstContact
 	}
-	ctx, cancel := context.WithTimeout(request.Context(), timeout)
+	ctx, cancel := context.WithCancel(request.Context())
+	timer := time.AfterFunc(timeout, cancel)
 	response, err := r.next.RoundTrip(request.WithContext(ctx))
 	if err != nil {
 		cancel()
 		return nil, err
+	}
+	if request.URL.Query().Get("watch") != "" {
+		timer.Stop() // it has begun, and may last
 	}
 	response.Body = &cancelOnClose{response.Body, cancel}
 	return response, nil
