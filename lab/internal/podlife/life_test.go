@@ -191,10 +191,10 @@ func TestLife_servesUntilItHasShutDown(t *testing.T) {
 	f := record(pod).play(existing{}, 5*time.Second)
 	deleted, grace := metav1.NewTime(f.now), int64(30)
 	pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = &deleted, &grace
-	f.play(existing{}, time.Second)
+	f.play(existing{}, shutdown-time.Second)
 	assert.False(t, f.life.Stopped())
 	assert.Equal(t, "Running running ready", f.states[len(f.states)-1])
-	f.play(existing{}, time.Second)
+	f.play(existing{}, 2*time.Second)
 	assert.True(t, f.life.Stopped())
 	assert.Equal(t, "Succeeded Completed(0)", f.states[len(f.states)-1])
 	assert.Equal(t, "Killing spec.containers{app}: Stopping container app", f.events[len(f.events)-1])

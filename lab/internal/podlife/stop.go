@@ -7,8 +7,9 @@ import (
 	"k8s.io/kubernetes/pkg/kubelet/events"
 )
 
-// shutdown is how long an application takes to end its open requests after SIGTERM.
-const shutdown = 1500 * time.Millisecond
+// shutdown is how long an application goes on after SIGTERM: longer than it takes a busy
+// machine to have everybody see that its pod is no endpoint any more.
+const shutdown = 3 * time.Second
 
 // stop ends a deleted pod: its running containers are told to stop, go on
 // serving while they shut down, and are then gone.
