@@ -104,13 +104,6 @@ func statusError(code int, body []byte, path string) error {
 	return errors.NewGenericServerResponse(code, "get", schema.GroupResource{}, path, string(body[:min(len(body), 200)]), 0, true)
 }
 
-// Ping asks for the server's version: the cheapest proof that it is reachable
-// and speaks Kubernetes.
-func (c *Client) Ping(ctx context.Context) error {
-	_, err := c.Raw(ctx, "/version", nil)
-	return Explain(err)
-}
-
 // kinds are what the server serves in one group and version.
 type kinds struct {
 	once  sync.Once

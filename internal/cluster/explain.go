@@ -94,9 +94,3 @@ func decoded(s string) string {
 	}
 	return string(b)
 }
-
-// Unreachable says whether err means that the cluster gave no answer of its own.
-func Unreachable(err error) bool {
-	var network *url.Error
-	return errors.As(err, &network)
-}
