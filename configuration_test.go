@@ -67,6 +67,7 @@ func references(s *labtest.Space, deployment string) [4]string {
 // New configuration reaches canary pods only, until promote; rollback brings
 // the old one back, with the pods that use it.
 func TestCanary_keepsNewConfigurationFromTheStablePods(t *testing.T) {
+	t.Parallel()
 	const restartedAt = "kubectl.kubernetes.io/restartedAt"
 	for name, test := range map[string]struct {
 		tag, settings, credentials string

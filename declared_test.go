@@ -11,6 +11,7 @@ import (
 
 // The article's three rows, by the manifests of examples/declared.
 func TestApply_takesTheArticlesSteps(t *testing.T) {
+	t.Parallel()
 	const first, second = "replicas: 10", "replicas: 9"
 	for name, test := range map[string]struct {
 		strategy string

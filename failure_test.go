@@ -11,6 +11,7 @@ import (
 // A canary that does not become healthy is explained and rolled back, while the
 // stable serves in full.
 func TestCanary_thatFailsIsRolledBack(t *testing.T) {
+	t.Parallel()
 	for tag, says := range map[string][]string{
 		"v2-crash":         {"CrashLoopBackOff", "panic: cannot open database: connection refused"},
 		"v2-oom":           {"OOMKilled"},
@@ -80,6 +81,7 @@ func TestCanary_thatFailsAtAHigherWeightIsRolledBack(t *testing.T) {
 
 // A promotion that cannot finish restores the release before it.
 func TestPromote_thatFailsRestoresTheReleaseBefore(t *testing.T) {
+	t.Parallel()
 	for tag, says := range map[string]string{"v2-crash": "panic: cannot open database", "v2-image-missing": "not found"} {
 		t.Run(tag, func(t *testing.T) {
 			s := released(t, staged(t, "v1"))

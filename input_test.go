@@ -10,6 +10,7 @@ import (
 
 // Mistakes of the user are told before anything changes.
 func TestBadInput_isExplainedAndChangesNothing(t *testing.T) {
+	t.Parallel()
 	good := few(t, "v2", 2)
 	for name, test := range map[string]struct {
 		files     labtest.Files
@@ -131,6 +132,7 @@ func TestBadInput_isExplainedAndChangesNothing(t *testing.T) {
 
 // The same mistakes stop every stage that changes something.
 func TestBadInput_stopsEveryStage(t *testing.T) {
+	t.Parallel()
 	for _, stage := range []string{"plan", "apply", "canary", "promote"} {
 		t.Run(stage, func(t *testing.T) {
 			s := released(t, few(t, "v1", 2))

@@ -18,6 +18,7 @@ import (
 const stopsIn = 15 * time.Second
 
 func TestSigterm_stopsAtOnceAndTheNextRunContinues(t *testing.T) {
+	t.Parallel()
 	exists := func(d *appsv1.Deployment) bool { return d != nil }
 	isV2 := func(d *appsv1.Deployment) bool {
 		return strings.HasSuffix(d.Spec.Template.Spec.Containers[0].Image, ":v2")

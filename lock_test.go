@@ -44,6 +44,7 @@ func TestLock_thatRanOutLongAgoIsTakenAtOnce(t *testing.T) {
 
 // A job that holds the lock for longer than another one can wait is named.
 func TestLock_thatIsHeldEndsTheOthers(t *testing.T) {
+	t.Parallel()
 	const says = "pipeline #7 (job promote, bob) https://gitlab.example.com/shop/app/-/jobs/700, since 03:04:05 UTC"
 	for _, stage := range []string{"canary", "promote", "apply", "rollback"} {
 		t.Run(stage, func(t *testing.T) {
@@ -90,6 +91,7 @@ func TestLock_thatIsLostStopsTheJob(t *testing.T) {
 // A cancel is a cancel, and no trouble with the cluster, whatever request it
 // meets.
 func TestSigterm_isToldFromATroubledCluster(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		at   string
 		args []string
@@ -123,6 +125,7 @@ func TestSigterm_isToldFromATroubledCluster(t *testing.T) {
 
 // A retried job is a new job of the same pipeline and commit.
 func TestRetry_takesTheRolloutUp(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		tag, again string
 		code       int

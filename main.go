@@ -55,6 +55,12 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		}
 	}
 	config, err := step.Load(args, environ)
+	if config.Stage == "rbac" {
+		if err = step.RBAC(config, err, stdout); err != nil {
+			report(gitlab.NewLog(stderr, false, false, time.Now), err)
+		}
+		return step.ExitCode(err)
+	}
 	log := gitlab.NewLog(stdout, config.InCI(), config.NoColor == "" && config.InCI(), time.Now)
 	err = step.Run(ctx, config, err, log, version)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 // Fields that left Git since kubectl apply go, and what others wrote stays.
 func TestAdopting_removesWhatGitNoLongerHas(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		once func(labtest.Files) labtest.Files // what kubectl applied
 		gone func(*testing.T, *labtest.Space)
@@ -155,6 +156,7 @@ spec: {size: 3}
 
 // A definition and its objects come in one release.
 func TestRelease_bringsAKindAndItsObjects(t *testing.T) {
+	t.Parallel()
 	for _, stage := range []string{"apply", "canary", "promote of a later release"} {
 		t.Run(stage, func(t *testing.T) {
 			s := space(t)
@@ -182,6 +184,7 @@ func TestRelease_bringsAKindAndItsObjects(t *testing.T) {
 
 // A Namespace and its content come in one release.
 func TestRelease_bringsANamespaceAndItsContent(t *testing.T) {
+	t.Parallel()
 	for _, stage := range []string{"apply", "canary"} {
 		t.Run(stage, func(t *testing.T) {
 			s := space(t)

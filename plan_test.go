@@ -15,6 +15,7 @@ import (
 )
 
 func TestPlan_saysWhatFollowsAndChangesNothing(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		files func(labtest.Files) labtest.Files
 		says  []string
@@ -50,6 +51,7 @@ func TestPlan_saysWhatFollowsAndChangesNothing(t *testing.T) {
 
 // What each weight means for this workload, in pods.
 func TestPlan_saysThePodsForEachWeight(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		pods      int
 		variables []string
@@ -114,6 +116,7 @@ func TestSecrets_areNeverShown(t *testing.T) {
 
 // A permission that is missing is named before a stage needs it.
 func TestPlan_namesMissingPermissions(t *testing.T) {
+	t.Parallel()
 	for resource, says := range map[string]string{
 		"endpointslices":           "list, watch on endpointslices.discovery.k8s.io",
 		"replicasets":              "list, watch on replicasets.apps",

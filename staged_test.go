@@ -45,6 +45,7 @@ func TestCanary_walksUpAndDownToPromote(t *testing.T) {
 }
 
 func TestRollback_goesBackFromAnyPoint(t *testing.T) {
+	t.Parallel()
 	for name, stages := range map[string][][]string{
 		"from 10 %":           {{"canary", "10%"}},
 		"from 50 %":           {{"canary", "10%"}, {"canary", "50%"}},

@@ -53,6 +53,7 @@ func TestStatus_isTheEvidenceAtTheGate(t *testing.T) {
 
 // The achieved share is measured, also where both tracks have the same image.
 func TestStatus_saysTheAchievedShare(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct{ tag, settings string }{
 		"of an image":        {"v2", settingsV1},
 		"of a configuration": {"v1", settingsV2},
@@ -82,6 +83,7 @@ func TestStatus_comparesTheCanaryWithTheStable(t *testing.T) {
 
 // Wherever a release stands, status says it and changes nothing.
 func TestStatus_changesNothing(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		stages [][]string
 		lost   bool

@@ -14,6 +14,7 @@ import (
 // Of N pods the canary gets the nearest to N·w/100, ties up, neither all nor
 // none for 1 to 99 percent.
 func TestCanary_splitsThePods(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		pods     int
 		weights  []string
@@ -126,6 +127,7 @@ func TestCanary_leavesTheCountToAnAutoscaler(t *testing.T) {
 
 // kubectl apply once wrote a count; the manifest of today leaves it out.
 func TestReplicas_leftOutOfTheManifestAreNeverReset(t *testing.T) {
+	t.Parallel()
 	for _, stage := range []string{"apply", "canary and promote"} {
 		t.Run(stage, func(t *testing.T) {
 			s := space(t)
@@ -151,6 +153,7 @@ func TestReplicas_leftOutOfTheManifestAreNeverReset(t *testing.T) {
 }
 
 func TestCanary_warns(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		edit func(labtest.Files) labtest.Files
 		says []string

@@ -216,6 +216,7 @@ func (p *project) variables(j job) []string {
 		"KUBE_NAMESPACE=" + p.namespace,
 		"ROLLSTEP_MANIFESTS=" + p.manifests,
 		"ROLLSTEP_SETTLE=3s", // the default of 10s is dull to watch
+		"ROLLSTEP_REPORT_DIR=" + filepath.Join(p.bin, "demo-reports", fmt.Sprintf("%s-%02d-%s", p.example, p.jobs, strings.Fields(j.run)[0])),
 		"CI_PROJECT_PATH_SLUG=demo-" + p.example,
 		"CI_ENVIRONMENT_SLUG=production",
 		"CI_COMMIT_REF_NAME=main",

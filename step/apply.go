@@ -15,6 +15,7 @@ func apply(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
+	r.check("no canary of the release is in flight")
 	if err := r.record.AllowApply(); err != nil {
 		return err
 	}
@@ -52,10 +53,14 @@ func (r *run) release(ctx context.Context, rel *release, did string) error {
 	} else if err := r.baseline(ctx, rel); err != nil {
 		return err
 	}
+	if err := r.announce(rel.previews); err != nil {
+		return err
+	}
 	p, err := r.keep(ctx, rel)
 	if err != nil {
 		return err
 	}
+	r.check("everything is applied and ready")
 	end := r.log.Section("apply", "apply", false)
 	err = r.install(ctx, rel, nil, nil)
 	end()
@@ -64,8 +69,9 @@ func (r *run) release(ctx context.Context, rel *release, did string) error {
 		return err
 	}
 	if live := r.record.Live(); !rel.changed() && live != nil && live.Hash == rel.hash && r.record.Phase == record.Promoted {
+		r.prune(ctx)
 		r.reportServing()
-		r.verdict("nothing to apply: live is what the manifests say")
+		r.nothing("", "nothing to apply: live is what the manifests say")
 		return nil
 	}
 	return r.finish(ctx, p, did)

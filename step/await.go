@@ -44,7 +44,7 @@ func (r *run) watch(ctx context.Context, previews []cluster.Preview, more ...str
 	var namespaces []string
 	resources := map[schema.GroupVersionResource]bool{}
 	for _, p := range previews {
-		if !awaited(p.Manifest) {
+		if !awaited(p.Manifest) && !isAutoscaler(p.Manifest) {
 			continue
 		}
 		namespaces = append(namespaces, p.Manifest.GetNamespace())
@@ -81,6 +81,8 @@ func (r *run) watch(ctx context.Context, previews []cluster.Preview, more ...str
 	if r.before == nil {
 		r.before = watcher.View().Restarts()
 	}
+	r.sample(watcher.View())
+	watcher.Each = r.sample
 	return nil
 }
 
@@ -130,7 +132,7 @@ func (r *run) awaitUntil(ctx context.Context, targets []target, until time.Time)
 	ctx, cancel := context.WithDeadlineCause(ctx, until, errOutOfTime)
 	defer cancel()
 	progress := progress{log: r.log, at: time.Now()}
-	judge := judge{run: r, seen: rollout.Seen{}}
+	judge := r.judge()
 	var last []string
 	err := r.watcher.Until(ctx, func(v *rollout.View) (bool, time.Duration, error) {
 		var waiting []string

@@ -17,6 +17,7 @@ func canaryStage(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
+	r.check("the record allows a canary of this pipeline")
 	if err := r.record.AllowCanary(r.by); err != nil {
 		return err
 	}
@@ -26,6 +27,7 @@ func canaryStage(ctx context.Context, r *run) error {
 	if err := r.refuseWithoutStable(rel); err != nil {
 		return err
 	}
+	r.check("the cluster accepts every object of the canary (dry run)")
 	c, err := r.design(ctx, rel)
 	if err != nil {
 		return preflight(err)
@@ -34,7 +36,13 @@ func canaryStage(ctx context.Context, r *run) error {
 		return r.nothingToCanary(ctx, rel)
 	}
 	for _, w := range c.warnings {
-		r.log.Warn("%s", w)
+		r.warn(w)
+	}
+	for _, t := range c.tracks {
+		r.expect(t, r.asked(t))
+	}
+	if err := r.announce(slices.Concat(c.created.previews, c.objects.previews)); err != nil {
+		return err
 	}
 	settled := r.settled(rel) && arrived(c)
 	if err := r.begin(ctx, rel, c); err != nil {
@@ -51,7 +59,8 @@ func canaryStage(ctx context.Context, r *run) error {
 	if err := r.write(ctx); err != nil {
 		return err
 	}
-	r.reportShares(c.tracks)
+	r.checkRestarts(c.tracks)
+	r.reportShares(ctx, c.tracks)
 	return nil
 }
 
@@ -125,6 +134,7 @@ func (r *run) retired(old *record.Rollout, c design) []record.Workload {
 
 // bring brings the canary to its goal and sees it stay healthy.
 func (r *run) bring(ctx context.Context, rel *release, c design, settled bool) error {
+	r.check("the canary's pods become ready and serve")
 	end := r.log.Section("canary", fmt.Sprintf("canary: %s", r.goalText()), false)
 	defer end()
 	if err := r.watch(ctx, rel.previews, namespacesOf(c.tracks)...); err != nil {
@@ -205,6 +215,16 @@ func namespacesOf(tracks []track) []string {
 	return list
 }
 
+// asked is the share asked for, in percent: what the weight says, or what an
+// exact number of pods makes.
+func (r *run) asked(t track) *float64 {
+	share := float64(r.Weight)
+	if r.Replicas != nil {
+		share = t.expected()
+	}
+	return &share
+}
+
 func (r *run) goalText() string {
 	if r.Replicas != nil {
 		return fmt.Sprintf("%d pods", *r.Replicas)
@@ -222,11 +242,9 @@ func (r *run) nothingToCanary(ctx context.Context, rel *release) error {
 		}
 	}
 	if rel.changed() {
-		r.verdict("nothing to canary: no Deployment's pods change; promote brings the rest of the changes")
+		r.nothing("promote", "nothing to canary: no Deployment's pods change; promote brings the rest of the changes")
 		return nil
 	}
-	r.verdict("nothing to canary: live is what the manifests say")
+	r.nothing("", "nothing to canary: live is what the manifests say")
 	return nil
 }
-
-func (r *run) verdict(format string, args ...any) { r.log.Verdict(true, format, args...) }

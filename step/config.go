@@ -15,6 +15,7 @@ import (
 	"github.com/caarlos0/env/v10"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"gitlab.com/rollstep/rollstep/internal/gitlab"
 	"gitlab.com/rollstep/rollstep/internal/hint"
 	"gitlab.com/rollstep/rollstep/internal/record"
 )
@@ -46,6 +47,8 @@ type Config struct {
 	MaxAge time.Duration `env:"ROLLSTEP_MAX_AGE" help:"for sweep: how long nobody may have worked on a rollout" envDefault:"24h"`
 	DryRun bool          `env:"ROLLSTEP_DRY_RUN" help:"for sweep: only say what it would do: true or false" envDefault:"false"`
 
+	ReportDir string `env:"ROLLSTEP_REPORT_DIR" help:"directory for the reports: rollstep.env, junit.xml, annotations.json and report.html" envDefault:"rollstep-report"`
+
 	NoColor string `env:"NO_COLOR" help:"anything: no colours"`
 
 	CI CI
@@ -53,25 +56,28 @@ type Config struct {
 
 // CI is what GitLab says about the job; all of it is empty elsewhere.
 type CI struct {
-	CI             string `env:"CI"`
-	JobStage       string `env:"CI_JOB_STAGE"`
-	JobID          string `env:"CI_JOB_ID"`
-	JobName        string `env:"CI_JOB_NAME"`
-	JobURL         string `env:"CI_JOB_URL"`
-	JobTimeout     string `env:"CI_JOB_TIMEOUT"`
-	JobStarted     string `env:"CI_JOB_STARTED_AT"`
-	PipelineID     string `env:"CI_PIPELINE_ID"`
-	PipelineIID    string `env:"CI_PIPELINE_IID"`
-	PipelineURL    string `env:"CI_PIPELINE_URL"`
-	CommitSHA      string `env:"CI_COMMIT_SHA"`
-	CommitRef      string `env:"CI_COMMIT_REF_NAME"`
-	ProjectSlug    string `env:"CI_PROJECT_PATH_SLUG"`
-	Environment    string `env:"CI_ENVIRONMENT_SLUG"`
-	GitLabUser     string `env:"GITLAB_USER_LOGIN"`
-	User           string `env:"USER"`
-	Host           string `env:"HOSTNAME"`
-	environ        map[string]string
-	parsedPipeline [2]int64
+	CI              string `env:"CI"`
+	JobStage        string `env:"CI_JOB_STAGE"`
+	JobID           string `env:"CI_JOB_ID"`
+	JobName         string `env:"CI_JOB_NAME"`
+	JobURL          string `env:"CI_JOB_URL"`
+	JobTimeout      string `env:"CI_JOB_TIMEOUT"`
+	JobStarted      string `env:"CI_JOB_STARTED_AT"`
+	PipelineID      string `env:"CI_PIPELINE_ID"`
+	PipelineIID     string `env:"CI_PIPELINE_IID"`
+	PipelineURL     string `env:"CI_PIPELINE_URL"`
+	CommitSHA       string `env:"CI_COMMIT_SHA"`
+	CommitRef       string `env:"CI_COMMIT_REF_NAME"`
+	ProjectSlug     string `env:"CI_PROJECT_PATH_SLUG"`
+	ProjectDir      string `env:"CI_PROJECT_DIR"`
+	Environment     string `env:"CI_ENVIRONMENT_SLUG"`
+	EnvironmentName string `env:"CI_ENVIRONMENT_NAME"`
+	EnvironmentURL  string `env:"CI_ENVIRONMENT_URL"`
+	GitLabUser      string `env:"GITLAB_USER_LOGIN"`
+	User            string `env:"USER"`
+	Host            string `env:"HOSTNAME"`
+	environ         map[string]string
+	parsedPipeline  [2]int64
 }
 
 // Load reads the configuration of one run from the program's arguments and its
@@ -184,7 +190,7 @@ func (c *Config) check(variables map[string]string) []error {
 	if wrong := validation.IsQualifiedName(c.TrackLabel); len(wrong) > 0 || !labelKey.MatchString(c.TrackLabel) {
 		mistakes = append(mistakes, hint.Errorf("Use a label key such as track", "ROLLSTEP_TRACK_LABEL: %q is no label key", c.TrackLabel))
 	}
-	if c.Timeout <= 0 {
+	if _, err := time.ParseDuration(variables["ROLLSTEP_TIMEOUT"]); err == nil && c.Timeout <= 0 {
 		mistakes = append(mistakes, hint.Errorf("Write how long the stage may take: 10m", "ROLLSTEP_TIMEOUT: %s leaves no time", c.Timeout))
 	}
 	if c.Settle < 0 {
@@ -195,7 +201,10 @@ func (c *Config) check(variables map[string]string) []error {
 			c.CI.parsedPipeline[i] = n
 		}
 	}
-	known := map[string]bool{"ROLLSTEP_REPORT_DIR": true}
+	known := map[string]bool{}
+	for _, name := range gitlab.ReportVariables() { // an earlier job's
+		known[name] = true
+	}
 	for _, v := range variablesOf(reflect.TypeFor[Config]()) {
 		known[v.Name] = true
 	}

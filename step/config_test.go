@@ -94,7 +94,7 @@ func TestLoad_unknownStageListsTheStages(t *testing.T) {
 	_, err := Load([]string{"deploy"}, nil)
 	var joined interface{ Unwrap() []error }
 	require.True(t, errors.As(err, &joined))
-	require.Contains(t, hint.Of(joined.Unwrap()[0]), "plan, apply, canary, promote, rollback, sweep, status")
+	require.Contains(t, hint.Of(joined.Unwrap()[0]), "plan, apply, canary, promote, rollback, sweep, rbac, status")
 }
 
 func TestWeight_isAWholeNumberOfPercent(t *testing.T) {

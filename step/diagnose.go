@@ -10,9 +10,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"gitlab.com/rollstep/rollstep/internal/gitlab"
 	"gitlab.com/rollstep/rollstep/internal/hint"
 	"gitlab.com/rollstep/rollstep/internal/rollout"
 )
@@ -20,32 +23,37 @@ import (
 // judge decides whether a target that is waited for can still become ready.
 type judge struct {
 	*run
+	began   time.Time
 	seen    rollout.Seen
 	events  []*corev1.Event // of namespace
+	claims  map[string]*corev1.PersistentVolumeClaim
 	fetched time.Time
 	of      string // namespace
 }
 
 // eventsEvery bounds how often events are fetched while something looks wrong,
-// eventsFresh how old they may be for the last word.
+// eventsFresh how old they may be to decide, and eventsAfter is when those of
+// workloads are whose controllers tell by nothing else that no pod comes.
 const (
 	eventsEvery = 10 * time.Second
 	eventsFresh = 2 * time.Second
+	eventsAfter = 5 * time.Second
 )
+
+func (r *run) judge() *judge { return &judge{run: r, began: time.Now(), seen: rollout.Seen{}} }
 
 // hopeless fails, with its findings printed, once a target cannot become ready.
 // It returns when to look again.
 func (j *judge) hopeless(ctx context.Context, v *rollout.View, t target) (time.Duration, error) {
-	d := v.Deployment(t.Namespace, t.Name)
-	if t.Kind != "Deployment" || t.atMost || d == nil || d.Generation < j.generations[t.Object] {
+	group, known := j.group(v, t)
+	if t.atMost || !known {
 		return heartbeat, nil
 	}
 	now := time.Now()
-	group := j.group(v, t)
 	j.seen.Note(group.Pods, now)
 	findings := rollout.Diagnose(group, now)
-	if len(findings) == 0 {
-		return heartbeat, nil
+	if wait := eventsAfter - now.Sub(j.began); len(findings) == 0 && (!group.Fewer || wait > 0) {
+		return max(wait, eventsAfter), nil
 	}
 	// Events tell causes that the pods' status does not.
 	age := now.Sub(j.fetched)
@@ -54,11 +62,12 @@ func (j *judge) hopeless(ctx context.Context, v *rollout.View, t target) (time.D
 	}
 	if age > eventsEvery || (age > eventsFresh && rollout.Hopeless(group, findings)) {
 		j.fetch(ctx, t.Namespace)
-		group.Events = j.events
+		j.readClaims(ctx, t.Namespace, group)
+		group, _ = j.group(v, t)
 		findings = rollout.Diagnose(group, now)
 	}
 	if rollout.Hopeless(group, findings) {
-		j.print(ctx, t, findings)
+		j.print(ctx, t, group.Pods, findings)
 		err := hint.Errorf(findings[0].Next, "%s cannot become ready: %s", t, findings[0].Message)
 		if findings[0].Reason == "FailedCreate" {
 			err = fmt.Errorf("%w%w", err, errNoRoom)
@@ -77,11 +86,23 @@ func (j *judge) hopeless(ctx context.Context, v *rollout.View, t target) (time.D
 // errNoRoom marks that no more pods can be created, under a quota for example.
 var errNoRoom = errors.New("")
 
-func (j *judge) group(v *rollout.View, t target) rollout.Group {
-	group := v.Group(v.Deployment(t.Namespace, t.Name))
+// group is what can be judged of a target, if it was seen since this run's last
+// write to it.
+func (j *judge) group(v *rollout.View, t target) (group rollout.Group, known bool) {
+	if v.Generation(t.Kind, t.Namespace, t.Name) < j.generations[t.Object] {
+		return group, false
+	}
+	if d := v.Deployment(t.Namespace, t.Name); t.Kind == "Deployment" && d != nil {
+		group = v.Group(d)
+	} else if o := v.Other(t.Kind, t.Namespace, t.Name); o != nil {
+		group = v.GroupOf(o)
+		group.Failure = rollout.FailedJob(o, group.Pods)
+	} else {
+		return group, false
+	}
 	group.Restarts, group.Seen, group.Together = j.before, j.seen, j.together
-	group.Events = j.events
-	return group
+	group.Events, group.Claims = j.events, j.claims
+	return group, true
 }
 
 // explain prints, when the time is up, why targets are not ready.
@@ -89,13 +110,65 @@ func (j *judge) explain(ctx context.Context, targets []target) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	v := j.watcher.View()
+	namespaces := map[string]bool{}
 	for _, t := range targets {
-		d := v.Deployment(t.Namespace, t.Name)
-		if d == nil || rollout.Of(d).Done {
+		namespaces[t.Namespace] = true
+		group, known := j.group(v, t)
+		if message, err := j.look(v, t); !known || message == "" && err == nil {
 			continue
 		}
 		j.fetch(ctx, t.Namespace)
-		j.print(ctx, t, rollout.Explain(j.group(v, t), time.Now()))
+		j.readClaims(ctx, t.Namespace, group)
+		group, _ = j.group(v, t)
+		j.print(ctx, t, group.Pods, rollout.Explain(group, time.Now()))
+	}
+	for namespace := range namespaces {
+		j.explainServices(ctx, v, namespace)
+	}
+}
+
+// explainServices prints why nobody reaches a Service of the release.
+func (j *judge) explainServices(ctx context.Context, v *rollout.View, namespace string) {
+	live, err := j.list(ctx, services, namespace, "")
+	if err != nil {
+		j.log.Note("Services cannot be read: %v", err)
+		return
+	}
+	for _, o := range live {
+		if !j.options.Owns(o) && !j.declares(o) {
+			continue
+		}
+		found := v.ExplainService(o, j.events)
+		if len(found) > 0 {
+			j.print(ctx, target{Object: objectOf(o)}, nil, found)
+		}
+	}
+}
+
+// declares says whether an object is in the manifests.
+func (r *run) declares(o *unstructured.Unstructured) bool {
+	return r.manifests != nil && slices.ContainsFunc(r.manifests.Objects, func(m *unstructured.Unstructured) bool {
+		return sameObject(m, objectOf(o))
+	})
+}
+
+// readClaims reads the PersistentVolumeClaims of a group's pods. Where that is
+// not allowed, their events have to do.
+func (j *judge) readClaims(ctx context.Context, namespace string, group rollout.Group) {
+	j.claims = map[string]*corev1.PersistentVolumeClaim{}
+	ri := j.cluster.Dynamic.Resource(corev1.SchemeGroupVersion.WithResource("persistentvolumeclaims")).Namespace(namespace)
+	for _, name := range group.ClaimNames() {
+		live, err := ri.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			if !apierrors.IsNotFound(err) {
+				return
+			}
+			continue
+		}
+		claim := &corev1.PersistentVolumeClaim{}
+		if runtime.DefaultUnstructuredConverter.FromUnstructured(live.Object, claim) == nil {
+			j.claims[name] = claim
+		}
 	}
 }
 
@@ -118,20 +191,32 @@ func (j *judge) fetch(ctx context.Context, namespace string) {
 }
 
 // print writes the findings about a target, with the log lines and events that
-// explain them.
-func (j *judge) print(ctx context.Context, t target, findings []rollout.Finding) {
+// explain them. The events are those of this moment: they come later than the
+// status that they are about.
+func (j *judge) print(ctx context.Context, t target, pods []*corev1.Pod, findings []rollout.Finding) {
+	if len(findings) == 0 {
+		return
+	}
+	findings = findings[:min(len(findings), 5)]
+	logs := make([]string, len(findings))
+	for i, f := range findings {
+		if f.WantsLog && len(f.Pods) > 0 {
+			logs[i] = j.logLines(ctx, t.Namespace, f)
+		}
+	}
+	j.fetch(ctx, t.Namespace)
 	end := j.log.Section("diagnosis", "diagnosis of "+t.String(), false)
 	defer end()
-	for _, f := range findings[:min(len(findings), 5)] {
-		text := strings.TrimRight(f.Text(time.Now()), "\n")
-		if f.WantsLog && len(f.Pods) > 0 {
-			text += j.logLines(ctx, t.Namespace, f)
-		}
-		if lines := j.eventLines(f); len(lines) > 0 {
+	var texts []string
+	for i, f := range findings {
+		text := strings.TrimRight(f.Text(time.Now()), "\n") + logs[i]
+		if lines := f.EventLines(j.events, pods); len(lines) > 0 {
 			text += "\n    events:\n      " + strings.Join(lines, "\n      ")
 		}
 		j.log.Printf("%s", text)
+		texts = append(texts, text)
 	}
+	j.report.Diagnoses = append(j.report.Diagnoses, gitlab.Diagnosis{Workload: t.String(), Text: strings.Join(texts, "\n")})
 }
 
 // logTail is how many of a container's last log lines are shown.
@@ -155,19 +240,4 @@ func (j *judge) logLines(ctx context.Context, namespace string, f rollout.Findin
 		which = "last log lines of the run that ended"
 	}
 	return fmt.Sprintf("\n    %s (container %s of %s):\n      %s", which, f.Container, f.Pods[0], strings.ReplaceAll(text, "\n", "\n      "))
-}
-
-// eventLines are the newest warnings about a finding's pods, equal ones once.
-func (j *judge) eventLines(f rollout.Finding) []string {
-	var lines []string
-	for _, e := range slices.Backward(j.events) {
-		if e.Type != corev1.EventTypeWarning || !slices.Contains(f.Pods, e.InvolvedObject.Name) {
-			continue
-		}
-		line := e.Reason + ": " + strings.Join(strings.Fields(e.Message), " ")
-		if !slices.Contains(lines, line) {
-			lines = append(lines, line)
-		}
-	}
-	return lines[:min(len(lines), 3)]
 }

@@ -33,7 +33,7 @@ type evidence struct {
 
 const (
 	sampledPods = 5 // per track: logs are the expensive part
-	shownLines  = 3
+	sampleLines = 3
 	logBytes    = 512 << 10
 )
 
@@ -188,7 +188,7 @@ func (e *evidence) count(log string) {
 			continue
 		}
 		e.errors++
-		if line = strings.TrimSpace(line); len(e.lines) < shownLines && !slices.Contains(e.lines, line) {
+		if line = strings.TrimSpace(line); len(e.lines) < sampleLines && !slices.Contains(e.lines, line) {
 			e.lines = append(e.lines, line[:min(len(line), 200)])
 		}
 	}

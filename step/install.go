@@ -35,6 +35,9 @@ func (r *run) install(ctx context.Context, rel *release, restart []record.Worklo
 			if err := r.applyAll(ctx, previews); err != nil {
 				return err
 			}
+			if err := r.awaitAutoscalers(ctx, previews); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := r.installWorkloads(ctx, previews, restart, at); err != nil {
@@ -68,8 +71,12 @@ func (r *run) installWorkloads(ctx context.Context, previews []cluster.Preview, 
 		if err != nil {
 			return err
 		}
+		began := time.Now()
 		if err := r.await(ctx, targets); err != nil {
 			return err
+		}
+		for _, t := range targets {
+			r.checked(t.String()+" is ready", "", time.Since(began))
 		}
 	}
 	return nil
@@ -93,21 +100,27 @@ func (r *run) applyAll(ctx context.Context, previews []cluster.Preview) error {
 		}
 		return nil
 	})
+	var did []string
 	for i, p := range changed {
 		if p.Manifest.GetKind() == "Service" {
 			clear(r.servicesIn)
 		}
 		if errs[i] == nil {
 			r.wrote(objectOf(p.Manifest), applied[i])
-			r.log.Printf("%s %s", verb(p), describe(p.Manifest, r.namespace))
+			did = append(did, verb(p)+" "+r.named(cluster.Name(p.Manifest), p.Manifest.GetNamespace()))
 		}
 	}
+	r.say(did)
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	for _, p := range changed {
 		if cluster.IsCRD(p.Manifest) {
-			if err := r.cluster.AwaitServed(ctx, p.Manifest); err != nil {
+			err := r.cluster.AwaitServed(ctx, p.Manifest)
+			if errors.Is(err, cluster.ErrNames) {
+				return failed(err)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -122,12 +135,24 @@ func verb(p cluster.Preview) string {
 	return "changed"
 }
 
-// describe names an object, with its namespace where that is not the release's.
-func describe(o *unstructured.Unstructured, namespace string) string {
-	if ns := o.GetNamespace(); ns != "" && ns != namespace {
-		return cluster.Name(o) + " in namespace " + ns
+// named is an object's name, with its namespace where that is not the release's.
+func (r *run) named(object, namespace string) string {
+	if namespace != "" && namespace != r.namespace {
+		return object + " in namespace " + namespace
 	}
-	return cluster.Name(o)
+	return object
+}
+
+// shownLines bounds how many lines say what was applied at once.
+const shownLines = 20
+
+func (r *run) say(lines []string) {
+	for _, line := range lines[:min(len(lines), shownLines)] {
+		r.log.Printf("%s", line)
+	}
+	if more := len(lines) - shownLines; more > 0 {
+		r.log.Printf("and %d more", more)
+	}
 }
 
 func sameObject(o *unstructured.Unstructured, ref record.Object) bool {

@@ -14,25 +14,36 @@ import (
 	"gitlab.com/rollstep/rollstep/internal/cluster"
 )
 
-// permission is one resource and what must be allowed on it.
+// permission is what must be allowed on some resources, and what for.
 type permission struct {
-	group, resource string
-	verbs           []string
+	why       string
+	group     string
+	resources []string
+	verbs     []string
 }
 
 // ownPermissions are what the stages need besides the manifests' own kinds.
 var ownPermissions = []permission{
-	{"apps", "deployments", []string{"get", "list", "watch", "create", "patch", "delete"}},
-	{"apps", "replicasets", []string{"list", "watch"}},
-	{"", "pods", []string{"list", "watch"}},
-	{"", "pods/log", []string{"get"}},
-	{"", "events", []string{"list"}},
-	{"", "services", []string{"get", "list", "create", "patch", "delete"}},
-	{"", "configmaps", []string{"get", "list", "create", "update", "patch", "delete"}},
-	{"", "secrets", []string{"get", "list", "create", "patch", "delete"}},
-	{"discovery.k8s.io", "endpointslices", []string{"list", "watch"}},
-	{"coordination.k8s.io", "leases", []string{"get", "create", "update"}},
-	{"autoscaling", "horizontalpodautoscalers", []string{"list"}},
+	{"The tracks.", "apps", []string{"deployments"}, []string{"get", "list", "watch", "create", "patch", "delete"}},
+	{"The canary's preview, and which Services reach it.", "", []string{"services"}, []string{"get", "list", "watch", "create", "patch", "delete"}},
+	{"The record, and the canary's copies of configuration.", "", []string{"configmaps"}, []string{"get", "list", "create", "update", "patch", "delete"}},
+	{"Past releases, and the canary's copies of configuration.", "", []string{"secrets"}, []string{"get", "list", "create", "patch", "delete"}},
+	{"To watch a rollout, and to measure the share that each version serves.", "", []string{"pods"}, []string{"list", "watch"}},
+	{"", "apps", []string{"replicasets"}, []string{"list", "watch"}},
+	{"", "discovery.k8s.io", []string{"endpointslices"}, []string{"list", "watch"}},
+	{"To explain a failure.", "", []string{"events"}, []string{"list"}},
+	{"", "", []string{"pods/log"}, []string{"get"}},
+	{"The lock: one job at a time.", "coordination.k8s.io", []string{"leases"}, []string{"get", "create", "update"}},
+	{"Whether the replica count is an autoscaler's.", "autoscaling", []string{"horizontalpodautoscalers"}, []string{"list"}},
+}
+
+// manifestVerbs are what the stages do with an object that the manifests
+// contain; workloads are watched besides.
+func manifestVerbs(o *unstructured.Unstructured) []string {
+	if isWorkload(o) {
+		return []string{"get", "list", "watch", "create", "patch", "delete"}
+	}
+	return []string{"get", "create", "patch", "delete"}
 }
 
 var selfSubjectRulesReviews = authorizationv1.SchemeGroupVersion.WithResource("selfsubjectrulesreviews")
@@ -53,7 +64,7 @@ func (r *run) missingPermissions(ctx context.Context, rel *release) ([]string, e
 			continue // a dry run has shown it
 		}
 		namespace := p.Manifest.GetNamespace()
-		needed[namespace] = append(needed[namespace], permission{resource.Group, resource.Resource, []string{"get", "create", "patch"}})
+		needed[namespace] = append(needed[namespace], permission{"", resource.Group, []string{resource.Resource}, manifestVerbs(p.Manifest)})
 	}
 	var missing []string
 	for namespace, permissions := range needed {
@@ -62,16 +73,15 @@ func (r *run) missingPermissions(ctx context.Context, rel *release) ([]string, e
 			return nil, err
 		}
 		for _, p := range permissions {
-			if verbs := p.without(rules); len(verbs) > 0 {
-				line := fmt.Sprintf("namespace %s: %s on %s", namespace, strings.Join(verbs, ", "), strings.TrimSuffix(p.resource+"."+p.group, "."))
-				if !slices.Contains(missing, line) {
-					missing = append(missing, line)
+			for _, resource := range p.resources {
+				if verbs := p.without(resource, rules); len(verbs) > 0 {
+					missing = append(missing, fmt.Sprintf("namespace %s: %s on %s", namespace, strings.Join(verbs, ", "), strings.TrimSuffix(resource+"."+p.group, ".")))
 				}
 			}
 		}
 	}
 	slices.Sort(missing)
-	return missing, nil
+	return slices.Compact(missing), nil
 }
 
 func (r *run) rules(ctx context.Context, namespace string) ([]authorizationv1.ResourceRule, error) {
@@ -91,12 +101,12 @@ func (r *run) rules(ctx context.Context, namespace string) ([]authorizationv1.Re
 	return typed.Status.ResourceRules, nil
 }
 
-// without are the verbs that no rule allows on all objects of the resource.
-func (p permission) without(rules []authorizationv1.ResourceRule) []string {
+// without are the verbs that no rule allows on all objects of a resource.
+func (p permission) without(resource string, rules []authorizationv1.ResourceRule) []string {
 	has := func(list []string, s string) bool { return slices.Contains(list, s) || slices.Contains(list, "*") }
 	return slices.DeleteFunc(slices.Clone(p.verbs), func(verb string) bool {
 		return slices.ContainsFunc(rules, func(rule authorizationv1.ResourceRule) bool {
-			return len(rule.ResourceNames) == 0 && has(rule.APIGroups, p.group) && has(rule.Resources, p.resource) && has(rule.Verbs, verb)
+			return len(rule.ResourceNames) == 0 && has(rule.APIGroups, p.group) && has(rule.Resources, resource) && has(rule.Verbs, verb)
 		})
 	})
 }

@@ -28,7 +28,7 @@ func plan(ctx context.Context, r *run) error {
 		return err
 	}
 	if len(missing) > 0 {
-		r.log.Warn("the identity in KUBECONFIG lacks permissions that the stages need (README, \"Permissions\"):\n  %s", strings.Join(missing, "\n  "))
+		r.warn("the identity in KUBECONFIG lacks permissions that the stages need (rollstep rbac prints a Role that gives them):\n  " + strings.Join(missing, "\n  "))
 	}
 	var c design
 	if !r.firstRelease(rel) {
@@ -50,43 +50,38 @@ func plan(ctx context.Context, r *run) error {
 
 // planChanges prints what changes live once all stages are done.
 func (r *run) planChanges(rel *release) error {
-	rows := [][]string{{"OBJECT", "NAMESPACE", "CHANGE"}}
-	unchanged := 0
-	for _, p := range rel.previews {
-		if !p.Changed() {
-			unchanged++
-			continue
-		}
-		rows = append(rows, []string{cluster.Name(p.Manifest), p.Manifest.GetNamespace(), change(p)})
+	if err := r.announce(rel.previews); err != nil {
+		return err
 	}
-	if len(rows) > 1 {
-		r.log.Table(rows)
-	}
-	r.log.Printf("objects that change: %d, that stay as they are: %d", len(rows)-1, unchanged)
-	return r.planDiffs(rel)
+	r.log.Printf("objects that change: %d, that stay as they are: %d", len(r.report.Changes), r.report.Unchanged)
+	r.planDiffs()
+	return nil
 }
 
-func (r *run) planDiffs(rel *release) error {
+// shownDiffs bounds the bytes of diffs in the log; the report has them all.
+const shownDiffs = 40_000
+
+func (r *run) planDiffs() {
+	shown, more := 0, 0
 	var diffs []string
-	for _, p := range rel.previews {
-		if !p.Changed() || p.Live == nil {
-			continue
-		}
-		diff, err := p.Diff()
-		if err != nil {
-			return err
-		}
-		if diff != "" {
-			diffs = append(diffs, describe(p.Manifest, r.namespace)+"\n"+diff)
+	for _, c := range r.report.Changes {
+		switch {
+		case c.Diff == "":
+		case shown+len(c.Diff) > shownDiffs:
+			more++
+		default:
+			shown += len(c.Diff)
+			diffs = append(diffs, r.named(c.Object, c.Namespace)+"\n"+c.Diff)
 		}
 	}
-	if len(diffs) == 0 {
-		return nil
+	if more > 0 {
+		diffs = append(diffs, fmt.Sprintf("and the changes of %d more objects, all in the report", more))
 	}
-	end := r.log.Section("changes", "changes in full", true)
-	defer end()
-	r.log.Printf("%s", strings.Join(diffs, "\n"))
-	return nil
+	if len(diffs) > 0 {
+		end := r.log.Section("changes", "changes in full", true)
+		defer end()
+		r.log.Printf("%s", strings.Join(diffs, "\n"))
+	}
 }
 
 func change(p cluster.Preview) string {
@@ -134,23 +129,23 @@ func (r *run) planCanary(rel *release, c design) {
 		r.log.Note("only promote creates what acts on live pods: %s", strings.Join(names, ", "))
 	}
 	for _, w := range c.warnings {
-		r.log.Warn("%s", w)
+		r.warn(w)
 	}
 }
 
 func (r *run) planVerdict(rel *release, c design, first bool) {
 	switch {
 	case first:
-		r.verdict("plan: the first release: canary, promote or apply brings it live in full")
+		r.verdict("", "plan: the first release: canary, promote or apply brings it live in full")
 	case len(c.tracks) > 0:
 		var names []string
 		for _, t := range c.tracks {
 			names = append(names, canary.Name(t.stable.Name))
 		}
-		r.verdict("plan: canary creates %s; promote brings release %s to everyone", strings.Join(names, ", "), record.Short(rel.hash))
+		r.verdict("", "plan: canary creates %s; promote brings release %s to everyone", strings.Join(names, ", "), record.Short(rel.hash))
 	case rel.changed():
-		r.verdict("plan: nothing to canary; promote brings the changes")
+		r.verdict("", "plan: nothing to canary; promote brings the changes")
 	default:
-		r.verdict("plan: nothing changes: live is what the manifests say")
+		r.verdict("", "plan: nothing changes: live is what the manifests say")
 	}
 }

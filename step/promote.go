@@ -1,13 +1,17 @@
 package step
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"gitlab.com/rollstep/rollstep/internal/canary"
 	"gitlab.com/rollstep/rollstep/internal/cluster"
 	"gitlab.com/rollstep/rollstep/internal/record"
+	"gitlab.com/rollstep/rollstep/internal/rollout"
 )
 
 // promote gives everyone what the canary tested: live becomes what Git says.
@@ -19,16 +23,21 @@ func promote(ctx context.Context, r *run) error {
 	parts := canary.Parts(rel.previews)
 	first := r.firstRelease(rel)
 	without := r.SkipCanary || first || (!r.record.InFlight() && len(parts) == 0)
+	r.check("the record allows a promotion by this pipeline")
 	if err := r.record.AllowPromote(r.by, rel.hash, without); err != nil {
 		return err
 	}
 	live := r.record.Live()
 	if !r.record.InFlight() && !rel.changed() && live != nil && live.Hash == rel.hash && r.record.Phase == record.Promoted {
-		r.verdict("nothing to promote: live is what the manifests say")
+		r.prune(ctx)
+		r.nothing("", "nothing to promote: live is what the manifests say")
 		return nil
 	}
 	if first {
 		return r.release(ctx, rel, "promoted")
+	}
+	if err := r.announce(rel.previews); err != nil {
+		return err
 	}
 	p, err := r.keep(ctx, rel)
 	if err != nil {
@@ -78,12 +87,14 @@ func (r *run) beginPromotion(ctx context.Context, rel *release, parts []canary.P
 // replaceStable applies the whole release while the canary keeps serving, and
 // removes the canary once the stable is complete.
 func (r *run) replaceStable(ctx context.Context, rel *release) error {
+	r.check("the stable track gets the new version")
 	end := r.log.Section("promote", "promote: the stable track gets the new version", false)
 	defer end()
 	ro := r.record.Rollout
 	if err := r.install(ctx, rel, restarting(ro.Workloads), ro.RestartedAt); err != nil {
 		return err
 	}
+	r.check("the canary goes")
 	tracks, err := r.inFlight(ctx)
 	if err != nil {
 		return err
@@ -116,8 +127,22 @@ func (r *run) finish(ctx context.Context, p record.Promotion, did string) error 
 	}
 	r.prune(ctx)
 	r.reportServing()
-	r.verdict("%s release %s", did, record.Short(p.Hash))
+	r.verdict("", "%s release %s (%s)", did, record.Short(p.Hash), versions(p.Images))
 	return nil
+}
+
+// versions names what images people know by their tags: "v2, and 3 more".
+func versions(images []string) string {
+	var names []string
+	for _, image := range images {
+		if v := rollout.Version(image); !slices.Contains(names, v) {
+			names = append(names, v)
+		}
+	}
+	if more := len(names) - 3; more > 0 {
+		return fmt.Sprintf("%s, and %d more", strings.Join(names[:3], ", "), more)
+	}
+	return cmp.Or(strings.Join(names, ", "), "no image")
 }
 
 // prune removes manifests that the record no longer knows; the next run does

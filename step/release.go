@@ -27,6 +27,7 @@ type release struct {
 // load renders the manifests and asks the server, by dry run, what it would
 // make of them.
 func (r *run) load(ctx context.Context) (*release, error) {
+	r.check("the cluster accepts every object of the release (dry run)")
 	r.cluster.Declare(r.manifests.Objects)
 	unknown := map[schema.GroupVersionKind]bool{}
 	mistakes := r.manifests.FillNamespaces(r.namespace, func(gvk schema.GroupVersionKind) (bool, error) {
@@ -43,6 +44,9 @@ func (r *run) load(ctx context.Context) (*release, error) {
 	})
 	if err := errors.Join(mistakes, err); err != nil {
 		return nil, preflight(err)
+	}
+	for _, p := range rel.previews {
+		r.follow(objectOf(p.Manifest))
 	}
 	if r.changes {
 		// Whatever cannot be watched had better show before anything is changed.
@@ -203,6 +207,9 @@ func (r *run) restore(ctx context.Context, p record.Promotion) (*release, error)
 	objects, err := r.kept(ctx, p)
 	if err != nil {
 		return nil, err
+	}
+	for _, o := range objects {
+		r.follow(objectOf(o))
 	}
 	return r.preview(ctx, objects, func(preview cluster.Preview, err error) error {
 		if err == nil {

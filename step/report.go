@@ -1,128 +1,209 @@
 package step
 
 import (
-	"context"
+	"cmp"
+	"errors"
 	"fmt"
-	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"gitlab.com/rollstep/rollstep/internal/canary"
-	"gitlab.com/rollstep/rollstep/internal/rollout"
+	"gitlab.com/rollstep/rollstep/internal/cluster"
+	"gitlab.com/rollstep/rollstep/internal/gitlab"
+	"gitlab.com/rollstep/rollstep/internal/hint"
+	"gitlab.com/rollstep/rollstep/internal/record"
 )
 
-// reportShares prints the achieved share of each track's Services beside the
-// one asked for, as measured, and the verdict.
-func (r *run) reportShares(tracks []track) {
-	v := r.watcher.View()
-	rows := [][]string{{"SERVICE", "ASKED", "ACHIEVED", "STABLE PODS", "CANARY PODS"}}
-	var verdicts []string
-	for _, t := range tracks {
-		stable, preview := v.Deployment(t.stable.Namespace, t.stable.Name), v.Deployment(t.canary.Namespace, t.canary.Name)
-		asked := fmt.Sprintf("%d %%", r.Weight)
-		if r.Replicas != nil {
-			asked = fmt.Sprintf("%d pods", *r.Replicas)
+// report gathers what a stage leaves behind, while it runs.
+type report struct {
+	gitlab.Report
+	timelines []*timeline
+	checking  string // what is being made sure of
+	since     time.Time
+}
+
+func newReport(c Config, version string, began time.Time) *report {
+	ci := c.CI
+	return &report{since: began, Report: gitlab.Report{
+		Version: version, Stage: c.Stage, Release: c.Release, Began: began,
+		EnvironmentURL: ci.EnvironmentURL, URL: c.reportURL(),
+		Job: gitlab.Job{
+			Name: ci.JobName, URL: ci.JobURL, Pipeline: cmp.Or(ci.PipelineIID, ci.PipelineID), PipelineURL: ci.PipelineURL,
+			Commit: ci.CommitSHA[:min(len(ci.CommitSHA), 8)], Ref: ci.CommitRef, Person: c.By().Person, Environment: ci.EnvironmentName,
+		},
+	}}
+}
+
+// reportURL is where GitLab shows the report of a job.
+func (c *Config) reportURL() string {
+	if c.CI.JobURL == "" || c.CI.ProjectDir == "" {
+		return ""
+	}
+	dir, err := filepath.Abs(c.ReportDir)
+	if err != nil {
+		return ""
+	}
+	dir, err = filepath.Rel(c.CI.ProjectDir, dir)
+	if err != nil || strings.HasPrefix(dir, "..") {
+		return ""
+	}
+	return c.CI.JobURL + "/artifacts/file/" + filepath.ToSlash(dir) + "/report.html"
+}
+
+// check begins to make sure of something; what was checked before holds.
+func (r *run) check(what string) {
+	r.report.endCheck("", false)
+	r.report.checking, r.report.since = what, time.Now()
+}
+
+func (r *report) endCheck(failure string, skipped bool) {
+	if r.checking != "" {
+		r.Checks = append(r.Checks, gitlab.Check{Name: r.checking, Took: time.Since(r.since), Failure: failure, Skipped: skipped})
+	}
+	r.checking = ""
+}
+
+// checked adds something that was made sure of meanwhile, once.
+func (r *run) checked(what, failure string, took time.Duration) {
+	i := slices.IndexFunc(r.report.Checks, func(c gitlab.Check) bool { return c.Name == what })
+	if i < 0 {
+		i = len(r.report.Checks)
+		r.report.Checks = append(r.report.Checks, gitlab.Check{Name: what})
+	}
+	r.report.Checks[i].Failure = failure
+	r.report.Checks[i].Took += took
+}
+
+// warn says what may go wrong.
+func (r *run) warn(text string) {
+	r.log.Warn("%s", text)
+	r.report.Warnings = append(r.report.Warnings, text)
+}
+
+// verdict says what the stage did, and what to do next, "" for nothing.
+func (r *run) verdict(next, format string, args ...any) {
+	r.conclude(gitlab.Done, next, fmt.Sprintf(format, args...))
+}
+
+// nothing says that there was nothing to do.
+func (r *run) nothing(next, format string, args ...any) {
+	r.conclude(gitlab.Nothing, next, fmt.Sprintf(format, args...))
+}
+
+func (r *run) conclude(outcome gitlab.Outcome, next, text string) {
+	r.report.Outcome, r.report.Verdict, r.report.Next = outcome, text, next
+	if next != "" {
+		text += ". Next: " + next
+	}
+	r.log.Verdict(true, "%s", text)
+}
+
+// leave completes the report and writes it. err is how the stage ended.
+func (r *run) leave(err error) {
+	rep := r.report
+	rep.Ended = time.Now()
+	rep.ExitCode = ExitCode(err)
+	rep.Namespace = r.namespace
+	if err == nil {
+		rep.endCheck("", false)
+	} else {
+		rep.Outcome = outcomes[rep.ExitCode]
+		first, next := firstMistake(err)
+		rep.Verdict, rep.Next = first, next
+		rep.endCheck(err.Error(), rep.Outcome == gitlab.Interrupted)
+		rep.Holder = holder(err)
+	}
+	if r.watcher != nil {
+		r.sample(r.watcher.View())
+		if rep.Serving == nil {
+			rep.Serving = r.whatServes()
 		}
-		if preview == nil || stable == nil {
+	}
+	rep.Timelines = rep.moved(rep.Ended)
+	if r.record != nil {
+		r.reportRecord()
+	}
+	if err := rep.Write(r.ReportDir); err != nil {
+		r.log.Note("the reports could not be written: %v", err)
+	}
+}
+
+var outcomes = map[int]gitlab.Outcome{
+	ExitUnexpected: gitlab.Unexpected, ExitConfiguration: gitlab.Misconfigured, ExitFailed: gitlab.Failed,
+	ExitRefused: gitlab.Refused, ExitInterrupted: gitlab.Interrupted, ExitTerminated: gitlab.Interrupted,
+}
+
+// firstMistake is the first of several joined errors, and what to do about it.
+func firstMistake(err error) (text, next string) {
+	next = hint.Of(err)
+	text, more, several := strings.Cut(err.Error(), "\n")
+	if several && strings.TrimSpace(more) != "" && !strings.HasPrefix(more, " ") {
+		text += " (and more)"
+	}
+	return text, next
+}
+
+// holder is the pipeline or job that stands in the way, if one does.
+func holder(err error) *gitlab.Link {
+	var refusal *record.Refusal
+	if !errors.As(err, &refusal) || refusal.Holder == nil {
+		return nil
+	}
+	by := *refusal.Holder
+	url := cmp.Or(by.JobURL, by.PipelineURL)
+	by.JobURL, by.PipelineURL = "", ""
+	if url == "" {
+		return nil
+	}
+	return &gitlab.Link{Label: by.String(), URL: url}
+}
+
+// reportRecord adds what the record says.
+func (r *run) reportRecord() {
+	rep := r.report
+	rep.Phase = string(r.record.Phase)
+	if live := r.record.Live(); live != nil {
+		rep.StableImages = live.Images
+	}
+	if ro := r.record.Rollout; ro != nil {
+		for _, w := range ro.Workloads {
+			rep.CanaryImages = append(rep.CanaryImages, w.Images...)
+		}
+	}
+	for _, e := range slices.Backward(r.record.History) {
+		rep.History = append(rep.History, gitlab.Event{At: e.At, What: e.What, Release: e.Hash, By: e.By.String(), URL: e.By.JobURL})
+	}
+}
+
+// shownChanges bounds the rows of the table of changes in the log; the report
+// has them all.
+const shownChanges = 30
+
+// announce shows what changes live.
+func (r *run) announce(previews []cluster.Preview) error {
+	rows := [][]string{{"OBJECT", "CHANGE"}}
+	for _, p := range previews {
+		if !p.Changed() {
+			r.report.Unchanged++
 			continue
 		}
-		for _, s := range t.canaryServices {
-			serving := v.Serving(t.stable.Namespace, s)
-			share := serving.Share(preview)
-			rows = append(rows, []string{s, asked, fmt.Sprintf("%.1f %%", share),
-				fmt.Sprint(serving.By[stable.UID]), fmt.Sprint(serving.By[preview.UID])})
-			verdicts = append(verdicts, fmt.Sprintf("%s has %.1f %% of Service %s", t.canary.Name, share, s))
+		c := gitlab.Change{Object: cluster.Name(p.Manifest), Namespace: p.Manifest.GetNamespace(), What: change(p)}
+		var err error
+		if p.Live != nil {
+			if c.Diff, err = p.Diff(); err != nil {
+				return err
+			}
 		}
-		if t.goal.Canary == 0 {
-			verdicts = []string{fmt.Sprintf("%s runs no pod", t.canary.Name)}
-		} else if len(t.canaryServices) == 0 {
-			verdicts = append(verdicts, fmt.Sprintf("%s runs %d pods (no Service reaches it)", t.canary.Name, t.goal.Canary))
-		}
-		r.explainShare(t)
+		r.report.Changes = append(r.report.Changes, c)
+		rows = append(rows, []string{r.named(c.Object, c.Namespace), c.What})
+	}
+	if more := len(rows) - 1 - shownChanges; more > 0 {
+		rows = rows[:1+shownChanges]
+		defer r.log.Printf("and %d more objects, all in the report", more)
 	}
 	if len(rows) > 1 {
 		r.log.Table(rows)
 	}
-	for namespace, names := range r.previews(tracks) {
-		for _, name := range names {
-			r.log.Printf("preview: Service %s (namespace %s) reaches only the canary", name, namespace)
-		}
-	}
-	if !slices.ContainsFunc(tracks, func(t track) bool { return t.goal.Canary > 0 }) {
-		r.verdict("no canary pod runs: %s. Next: another weight, or rollback", strings.Join(verdicts, "; "))
-		return
-	}
-	r.verdict("canary is healthy: %s. Next: promote, another weight, or rollback", strings.Join(verdicts, "; "))
-}
-
-// explainShare says why the share cannot be what was asked for.
-func (r *run) explainShare(t track) {
-	switch {
-	case t.autoscaled:
-		r.log.Note("%s is autoscaled: %d canary pods come on top of its %d, which makes %.1f %%", t.stable.Name, t.goal.Canary, t.goal.Stable, t.expected())
-	case t.wanted == 1 && t.goal.Total() == 2:
-		r.log.Note("%s has a single pod: one canary pod runs beside it, which makes 50 %%", t.stable.Name)
-	case r.Replicas == nil && t.goal.Total() > 0 && abs(t.expected()-float64(r.Weight)) >= 1:
-		r.log.Note("%s has %d pods: %d canary pods (%.1f %%) are the nearest to %d %%", t.stable.Name, t.wanted, t.goal.Canary, t.expected(), r.Weight)
-	}
-}
-
-func abs(x float64) float64 { return max(x, -x) }
-
-// previews are the preview Services of tracks, by namespace.
-func (r *run) previews(tracks []track) map[string][]string {
-	if r.Preview == "" {
-		return nil
-	}
-	names := map[string][]string{}
-	for _, t := range tracks {
-		for _, s := range t.canaryServices {
-			if n := canary.Name(s); !slices.Contains(names[t.stable.Namespace], n) {
-				names[t.stable.Namespace] = append(names[t.stable.Namespace], n)
-			}
-		}
-	}
-	return names
-}
-
-// reportServing says of each Service what serves now.
-func (r *run) reportServing() {
-	if r.watcher == nil {
-		return
-	}
-	// Said also after a signal or a failure.
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	for _, namespace := range slices.Sorted(maps.Keys(r.viewed)) {
-		list, err := r.services(ctx, namespace)
-		if err != nil {
-			r.log.Note("what serves now cannot be told: %v", err)
-			return
-		}
-		for _, s := range list {
-			if r.options.Owns(s) {
-				continue
-			}
-			for _, line := range serving(r.watcher.View(), namespace, s.GetName()) {
-				r.log.Printf("Service %s: %s", s.GetName(), line)
-			}
-		}
-	}
-}
-
-// serving tells which image has how many of a Service's ready endpoints, a line
-// each: "9 of 10 pods (90.0 %) serve app:v1".
-func serving(v *rollout.View, namespace, service string) []string {
-	byImage := v.ImagesServing(namespace, service)
-	total := 0
-	for _, n := range byImage {
-		total += n
-	}
-	var lines []string
-	for _, image := range slices.Sorted(maps.Keys(byImage)) {
-		n := byImage[image]
-		lines = append(lines, fmt.Sprintf("%d of %d pods (%.1f %%) serve %s", n, total, 100*float64(n)/float64(total), image))
-	}
-	return lines
+	return nil
 }

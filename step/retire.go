@@ -49,7 +49,7 @@ func (r *run) inFlight(ctx context.Context) ([]track, error) {
 			}
 			was, err := strconv.Atoi(d.GetAnnotations()[canary.WasAnnotation])
 			if err != nil {
-				r.log.Warn("%s does not say how many stable pods there were: their count is left alone", cluster.Name(d))
+				r.warn(cluster.Name(d) + " does not say how many stable pods there were: their count is left alone")
 			}
 			known[stable] = record.Workload{Object: stable, Was: was, Autoscaled: canary.Autoscaler(emptyObject(stable), hpas) != nil}
 		}
@@ -63,6 +63,7 @@ func (r *run) inFlight(ctx context.Context) ([]track, error) {
 		if err != nil {
 			return nil, err
 		}
+		r.expect(t, nil)
 		tracks = append(tracks, t)
 	}
 	slices.SortFunc(tracks, func(a, b track) int { return cmpObjects(a.stable, b.stable) })

@@ -10,6 +10,7 @@ import (
 // rollback goes back to stable: from a canary in flight to the release before
 // it, from a promoted release to the one promoted before.
 func rollback(ctx context.Context, r *run) error {
+	r.check("the record allows a rollback by this pipeline")
 	nothing, err := r.record.AllowRollback(r.by)
 	if err != nil {
 		return err
@@ -22,7 +23,8 @@ func rollback(ctx context.Context, r *run) error {
 		case len(lost) > 0:
 			r.log.Note("the record knows no rollout, but there is a canary of this release: it is rolled back")
 		case nothing != "":
-			r.verdict("nothing to roll back: %s", nothing)
+			r.prune(ctx) // a job that was cancelled at its end may have left this
+			r.nothing("", "nothing to roll back: %s", nothing)
 			return nil
 		default:
 			live := r.record.Live()
@@ -34,9 +36,9 @@ func rollback(ctx context.Context, r *run) error {
 	}
 	r.reportServing()
 	if live := r.record.Live(); live != nil {
-		r.verdict("rolled back to release %s", describePromotion(*live))
+		r.verdict("", "rolled back to release %s", describePromotion(*live))
 	} else {
-		r.verdict("rolled back")
+		r.verdict("", "rolled back")
 	}
 	return nil
 }

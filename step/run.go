@@ -26,6 +26,7 @@ import (
 type run struct {
 	Config
 	log       *gitlab.Log
+	report    *report
 	by        record.By
 	changes   bool                // the stage changes the cluster
 	manifests *manifest.Manifests // nil for stages that read none
@@ -63,15 +64,18 @@ func Run(ctx context.Context, c Config, loaded error, log *gitlab.Log, version s
 	ctx, cancel := context.WithDeadlineCause(ctx, end, errOutOfTime)
 	defer cancel()
 	r := &run{
-		Config: c, log: log, by: c.By(), changes: stage.changes, began: began, work: work, end: end,
+		Config: c, log: log, report: newReport(c, version, began), by: c.By(), changes: stage.changes, began: began, work: work, end: end,
 		generations: map[record.Object]int64{},
 		options:     canary.Options{Release: c.Release, TrackLabel: c.TrackLabel, App: c.CI.ProjectSlug, Env: c.CI.Environment},
 		servicesIn:  map[string][]*unstructured.Unstructured{},
 	}
+	defer func() { r.leave(err) }()
+	r.check("the configuration and the manifests can be read")
 	if err := errors.Join(loaded, r.prepare(stage, version)); err != nil {
 		return configuration(err)
 	}
 	if stage.changes {
+		r.check("no other job works on the release")
 		held, unlock, err := r.lock(ctx)
 		if err != nil {
 			return preflight(err)
@@ -79,6 +83,7 @@ func Run(ctx context.Context, c Config, loaded error, log *gitlab.Log, version s
 		defer unlock()
 		ctx = held
 	}
+	r.check("the cluster answers")
 	if r.record, err = r.store.Read(ctx); err != nil {
 		return preflight(cluster.Explain(err))
 	}
@@ -113,7 +118,7 @@ func (r *run) prepare(stage Stage, version string) error {
 	for _, note := range kube.Notes {
 		r.log.Note("%s", note)
 	}
-	r.namespace = kube.Namespace
+	r.namespace, r.report.Cluster = kube.Namespace, kube.Context
 	r.options.Namespace = kube.Namespace
 	if r.cluster, err = cluster.New(kube.Config, "rollstep/"+version); err != nil {
 		return err

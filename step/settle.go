@@ -2,6 +2,7 @@ package step
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -23,6 +24,7 @@ func (r *run) settle(ctx context.Context, tracks []track) error {
 	if hold == 0 || len(targets) == 0 {
 		return nil
 	}
+	r.check(fmt.Sprintf("the canary stays healthy for %s", hold))
 	r.log.Printf("watching the canary for %s", hold)
 	for {
 		broke, err := r.breaks(ctx, targets, hold)

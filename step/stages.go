@@ -23,6 +23,7 @@ var Stages = []Stage{
 	{Name: "promote", Does: "gives the new version to everyone; the canary goes", manifests: true, changes: true, run: promote},
 	{Name: "rollback", Does: "back to stable; after a promotion, back to the release before it", changes: true, run: rollback},
 	{Name: "sweep", Does: "rolls back abandoned rollouts and removes orphans, of all releases in the namespace", run: sweep},
+	{Name: "rbac", Does: "prints, as YAML, the Role that the jobs need for these manifests; asks no cluster"},
 	{Name: "status", Does: "prints where the release stands; changes nothing", run: status},
 }
 

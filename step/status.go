@@ -31,10 +31,14 @@ func status(ctx context.Context, r *run) error {
 	r.reportServing()
 	if ro := r.record.Rollout; ro != nil {
 		r.reportEvidence(ctx, tracks, ro.Started)
+		if ctx.Err() != nil { // the evidence is not complete
+			return context.Cause(ctx)
+		}
 		r.reportNext(tracks)
 	}
 	r.statusHistory()
-	r.verdict("%s", r.standing(len(tracks)))
+	standing, next := r.standing(len(tracks))
+	r.verdict(next, "%s", standing)
 	return nil
 }
 
@@ -78,6 +82,7 @@ func (r *run) promoted(ctx context.Context) ([]track, error) {
 	var namespaces []string
 	for _, o := range objects {
 		if canary.IsDeployment(o) {
+			r.follow(objectOf(o))
 			tracks = append(tracks, track{stable: objectOf(o)})
 			namespaces = append(namespaces, o.GetNamespace())
 		}
@@ -123,7 +128,7 @@ func row(v *rollout.View, d *appsv1.Deployment, name, track string) []string {
 // canary's: images do not tell it where only the configuration changes.
 func (r *run) statusShares(tracks []track) {
 	v := r.watcher.View()
-	rows := [][]string{{"SERVICE", "ACHIEVED SHARE", "STABLE PODS", "CANARY PODS"}}
+	rows := [][]string{{"SERVICE", "ACHIEVED SHARE", "STABLE", "CANARY"}}
 	for _, t := range tracks {
 		stable, preview := v.Deployment(t.stable.Namespace, t.stable.Name), v.Deployment(t.canary.Namespace, t.canary.Name)
 		if stable == nil || preview == nil {
@@ -134,7 +139,7 @@ func (r *run) statusShares(tracks []track) {
 				continue // the preview
 			}
 			serving := v.Serving(t.stable.Namespace, s)
-			rows = append(rows, []string{s, fmt.Sprintf("%.1f %%", serving.Share(preview)), fmt.Sprint(serving.By[stable.UID]), fmt.Sprint(serving.By[preview.UID])})
+			rows = append(rows, []string{s, fmt.Sprintf("%.1f %%", serving.Share(preview)), podsOf(stable, serving), podsOf(preview, serving)})
 		}
 	}
 	if len(rows) > 1 {
@@ -155,20 +160,21 @@ func (r *run) statusHistory() {
 	r.log.Table(rows)
 }
 
-func (r *run) standing(tracks int) string {
+// standing says where the release stands, and what to do next.
+func (r *run) standing(tracks int) (standing, next string) {
 	switch live := r.record.Live(); {
 	case r.record.Phase == record.Canary:
-		return fmt.Sprintf("a canary is in flight at %d %%. Next: promote, another weight, or rollback", r.record.Rollout.Weight)
+		return fmt.Sprintf("a canary is in flight at %d %%", r.record.Rollout.Weight), "promote, another weight, or rollback"
 	case r.record.InFlight():
-		return fmt.Sprintf("%s has not finished: run its job again, or rollback", r.record.Phase)
+		return fmt.Sprintf("%s has not finished", r.record.Phase), "run its job again, or rollback"
 	case live == nil && tracks > 0:
-		return "the record knows nothing, but there is a canary: rollback removes it"
+		return "the record knows nothing, but there is a canary", "rollback, which removes it"
 	case live == nil:
-		return "nothing was released yet"
+		return "nothing was released yet", ""
 	case r.record.Phase == record.RolledBack:
-		return "the last rollout was rolled back; live is release " + describePromotion(*live)
+		return "the last rollout was rolled back; live is release " + describePromotion(*live), ""
 	default:
-		return "no rollout is in flight; release " + describePromotion(*live)
+		return "no rollout is in flight; release " + describePromotion(*live), ""
 	}
 }
 

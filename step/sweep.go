@@ -43,11 +43,11 @@ func sweep(ctx context.Context, r *run) error {
 	}
 	switch n := len(reasons) + removed; {
 	case n == 0:
-		r.verdict("nothing to sweep")
+		r.nothing("", "nothing to sweep")
 	case r.DryRun:
-		r.verdict("nothing was changed (ROLLSTEP_DRY_RUN); without it %d releases would be rolled back and %d kept manifests removed", len(reasons), removed)
+		r.verdict("", "nothing was changed (ROLLSTEP_DRY_RUN); without it %d releases would be rolled back and %d kept manifests removed", len(reasons), removed)
 	default:
-		r.verdict("swept: %d releases rolled back, %d kept manifests removed", len(reasons), removed)
+		r.verdict("", "swept: %d releases rolled back, %d kept manifests removed", len(reasons), removed)
 	}
 	return nil
 }

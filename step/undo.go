@@ -40,6 +40,9 @@ func (r *run) recover(ctx context.Context, failure error) error {
 // again if the stable track may have changed, the stable gets its pods back,
 // then everything that the rollout brought goes. It never waits for the canary.
 func (r *run) undo(ctx context.Context) error {
+	if r.Stage == "rollback" {
+		r.check("the stable track is back and the canary goes")
+	}
 	end := r.log.Section("rollback", "rollback", false)
 	defer end()
 	r.work = r.end // going back needs what was kept of the time

@@ -99,6 +99,7 @@ func (s *Space) Pipeline(id int, files Files) Pipeline {
 		"ROLLSTEP_MANIFESTS":   s.Commit(files),
 		"ROLLSTEP_SETTLE":      "0s",
 		"ROLLSTEP_TIMEOUT":     "90s",
+		"ROLLSTEP_REPORT_DIR":  filepath.Join(s.t.TempDir(), "report"),
 	}}
 }
 
@@ -127,6 +128,7 @@ func (p Pipeline) OutsideCI(person, host string) Pipeline {
 // Job is a job that runs or has ended.
 type Job struct {
 	t       testing.TB
+	reports string // directory
 	args    []string
 	cancel  context.CancelCauseFunc
 	ended   chan struct{}
@@ -162,7 +164,7 @@ func (p Pipeline) Start(args ...string) *Job {
 		environ = append(environ, name+"="+p.variables[name])
 	}
 	ctx, cancel := context.WithCancelCause(p.space.context())
-	j := &Job{t: p.space.t, args: args, cancel: cancel, ended: make(chan struct{}), started: time.Now()}
+	j := &Job{t: p.space.t, args: args, reports: p.variables["ROLLSTEP_REPORT_DIR"], cancel: cancel, ended: make(chan struct{}), started: time.Now()}
 	go func() {
 		defer close(j.ended)
 		j.exit = p.space.run(ctx, args, environ, &j.out, &j.errors)
@@ -215,6 +217,14 @@ func (j *Job) Exits(code int, texts ...string) *Job {
 		j.t.FailNow()
 	}
 	return j
+}
+
+// Report is the content of one of the job's report files: "junit.xml".
+func (j *Job) Report(name string) string {
+	j.t.Helper()
+	text, err := os.ReadFile(filepath.Join(j.reports, name))
+	require.NoError(j.t, err)
+	return string(text)
 }
 
 // Succeeds checks that the job exits with 0, and that its log contains texts.

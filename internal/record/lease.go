@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+
+	"gitlab.com/rollstep/rollstep/internal/hint"
 )
 
 var leases = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
@@ -58,10 +60,11 @@ func (s *Store) Acquire(ctx context.Context, id string, by By, wait time.Duratio
 			go l.renew(held)
 			return held, l, nil
 		}
-		holder := describe(live)
+		holder, by := describe(live)
 		if time.Now().After(deadline) {
-			return nil, nil, Refuse("Wait until it has ended, then run this job again; a killed job's lock runs out by itself",
-				"the release is locked by %s", holder)
+			refusal := &Refusal{Holder: by, error: hint.Errorf(
+				"Wait until it has ended, then run this job again; a killed job's lock runs out by itself", "the release is locked by %s", holder)}
+			return nil, nil, refusal
 		}
 		if holder != seen.holder || time.Since(seen.said) >= sayEvery {
 			seen.holder, seen.said = holder, time.Now()
@@ -109,7 +112,12 @@ func (l *Lock) try(ctx context.Context, seen *observation) (*unstructured.Unstru
 	}
 	updated, err := ri.Update(ctx, l.claim(live), metav1.UpdateOptions{})
 	if errors.IsConflict(err) {
-		return live, nil
+		// It may have been this claim that was first, its answer lost on the way.
+		live, err = ri.Get(ctx, l.store.Name(), metav1.GetOptions{})
+		if err != nil || field(live, "holderIdentity") != l.id {
+			return live, err
+		}
+		updated = live
 	}
 	l.lease = updated
 	return nil, err
@@ -187,7 +195,8 @@ func (l *Lock) renewOnce(ctx context.Context) error {
 			return getErr
 		}
 		if field(live, "holderIdentity") != l.id {
-			return fmt.Errorf("%s took it", describe(live))
+			holder, _ := describe(live)
+			return fmt.Errorf("%s took it", holder)
 		}
 		updated, err = l.leases().Update(ctx, l.claim(live), metav1.UpdateOptions{})
 	}
@@ -230,14 +239,13 @@ func field(lease *unstructured.Unstructured, name string) string {
 	return s
 }
 
-func describe(lease *unstructured.Unstructured) string {
-	var by By
+func describe(lease *unstructured.Unstructured) (holder string, by *By) {
 	since := ""
 	if t, err := time.Parse(metav1.RFC3339Micro, field(lease, "acquireTime")); err == nil {
 		since = ", since " + t.UTC().Format("15:04:05 UTC")
 	}
 	if err := json.Unmarshal([]byte(lease.GetAnnotations()[holderAnnotation]), &by); err != nil {
-		return field(lease, "holderIdentity") + since
+		return field(lease, "holderIdentity") + since, nil
 	}
-	return by.String() + since
+	return by.String() + since, by
 }

@@ -9,13 +9,23 @@ import (
 )
 
 // Refusal is why the record does not allow a stage. Nothing was changed.
-type Refusal struct{ error }
+type Refusal struct {
+	error
+	Holder *By // who stands in the way, nil for nobody
+}
 
 func (r *Refusal) Unwrap() error { return r.error }
 
-// Refuse says why a stage must not run, and what to do next.
+// Refuse says why a stage must not run, and what to do next. A By among the
+// arguments is who stands in the way.
 func Refuse(next, format string, args ...any) error {
-	return &Refusal{hint.Errorf(next, format, args...)}
+	refusal := &Refusal{error: hint.Errorf(next, format, args...)}
+	for _, a := range args {
+		if by, ok := a.(By); ok {
+			refusal.Holder = &by
+		}
+	}
+	return refusal
 }
 
 // InFlight says whether a rollout has begun and not ended.

@@ -27,6 +27,9 @@ import (
 // Watcher keeps a live view of the workloads, pods and endpoints of some
 // namespaces. It lists and watches each kind once per namespace.
 type Watcher struct {
+	// Each, if set, is called with every view that Until looks at.
+	Each func(*View)
+
 	changed chan struct{}
 	stores  []cache.Store
 	stop    context.CancelCauseFunc
@@ -73,8 +76,9 @@ func Watch(ctx context.Context, client dynamic.Interface, namespaces []string, m
 			go informer.RunWithContext(ctx)
 		}
 	}
-	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
-		return nil, context.Cause(ctx)
+	if err := complete(ctx, synced); err != nil {
+		stop(err)
+		return nil, err
 	}
 	return w, nil
 }
@@ -84,19 +88,28 @@ func (w *Watcher) informer(client dynamic.Interface, resource schema.GroupVersio
 	informer := cache.NewSharedIndexInformer(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return ri.List(ctx, o) },
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			return ri.Watch(ctx, o)
+			w, err := ri.Watch(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			return beginning(w, o), nil
 		},
 	}, &unstructured.Unstructured{}, 0, cache.Indexers{})
 	if err := informer.SetTransform(slim(watched[resource.Resource])); err != nil {
 		return nil, err
 	}
+	refused := refusals{}
 	err := informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
 		// Everything else heals: the reflector lists and watches again.
-		if errors.IsForbidden(err) || errors.IsUnauthorized(err) || errors.IsNotFound(err) {
-			err = fmt.Errorf("watching %s in namespace %s: %w", resource.Resource, namespace, err)
-			w.fail(err)
-			w.stop(err)
+		if !errors.IsForbidden(err) && !errors.IsUnauthorized(err) && !errors.IsNotFound(err) {
+			return
 		}
+		if informer.HasSynced() && !refused.last(time.Now()) {
+			return
+		}
+		err = fmt.Errorf("watching %s in namespace %s: %w", resource.Resource, namespace, err)
+		w.fail(err)
+		w.stop(err)
 	})
 	if err != nil {
 		return nil, err
@@ -192,7 +205,11 @@ func (w *Watcher) Until(ctx context.Context, look func(*View) (done bool, again 
 		if failed != nil {
 			return failed
 		}
-		done, again, err := look(w.View())
+		v := w.View()
+		if w.Each != nil {
+			w.Each(v)
+		}
+		done, again, err := look(v)
 		if done || err != nil {
 			return err
 		}
