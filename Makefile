@@ -1,4 +1,5 @@
-# Needs Go, git and make, nothing else: what is pinned comes through Go itself.
+# Needs Go, git and make, nothing else: what is pinned comes through Go itself. What
+# the tests need beside them, make test installs (.ci/install).
 
 # One set of flags for everything, so that build, vet and test share their cache.
 export CGO_ENABLED = 0
@@ -12,7 +13,7 @@ LAB_FLAGS = -ldflags "-s -w -X $(KUBERNETES).gitVersion=v1.37.2 -X $(KUBERNETES)
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LAB_SOURCES := $(shell find lab -type f ! -name '*_test.go' ! -name '*.md')
 
-.PHONY: help build lab demo test faults race lint clean
+.PHONY: help build lab demo test tools faults race lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,14 +26,17 @@ build: ## bin/rollstep, static
 
 lab: bin/lab ## bin/lab, a Kubernetes control plane in one binary
 
-test: bin/lab ## run all tests, those that need a cluster on the lab
-	bin/lab run -- $(TEST) -timeout 40m ./...
+test: bin/lab bin/kubectl tools ## run all tests, those that need a cluster on the lab
+	bin/lab run -- $(TEST) -timeout 40m $(if $(COVERAGE),-coverpkg=./... -coverprofile=$(COVERAGE)) ./...
 	cd lab && $(TEST) -vet=off -timeout 20m ./...
+
+tools: ## install what the tests need, as Debian and npm packages
+	@.ci/install
 
 faults: bin/lab ## kill every stage at every request, and more; an hour (make test has a sample of it)
 	ROLLSTEP_TEST_FAULTS=full bin/lab run -- go test -v -timeout 180m ./faults
 
-race: bin/lab ## the product's tests under the race detector (needs gcc)
+race: bin/lab bin/kubectl tools ## the product's tests under the race detector (needs gcc)
 	CGO_ENABLED=1 bin/lab run -- go test -race -timeout 60m ./...
 
 lint: ## formatting, vet, staticcheck, tidy modules; minutes the first time
@@ -45,8 +49,14 @@ lint: ## formatting, vet, staticcheck, tidy modules; minutes the first time
 	go mod tidy -diff
 	cd lab && go mod tidy -diff
 
-clean: ## remove bin/
-	rm -rf bin
+clean: ## remove what was built and installed here
+	rm -rf bin e2e/node_modules e2e/.node
+
+# What the pages of docs/ say is run with it.
+bin/kubectl: bench/go.mod
+	@echo "building kubectl, for the tests of the documentation"
+	@mkdir -p bin; cd bench && go build $(LAB_FLAGS) -o ../bin/kubectl k8s.io/kubernetes/cmd/kubectl
+	@touch bin/kubectl
 
 .PHONY: bin/demo
 bin/demo:
