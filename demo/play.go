@@ -74,6 +74,9 @@ func (d *demo) cleanUp() error {
 	return errors.Join(os.RemoveAll(d.temp), d.cluster.removeNamespaces())
 }
 
+// reports is the directory of the jobs' reports, beside the binaries.
+const reports = "demo-reports"
+
 // sum says how all of it went.
 func (d *demo) sum() error {
 	if len(d.wrong) > 0 {
@@ -81,6 +84,7 @@ func (d *demo) sum() error {
 	}
 	d.tell.heading("Done")
 	d.tell.good("%d runs of rollstep, %s requests, none failed, in %.0f s", d.runs, thousands(d.requests), time.Since(d.began).Seconds())
+	d.tell.printf("Each run left a report for people and for GitLab, for example %s", filepath.Join("bin", reports, "staged-04-canary", "report.html"))
 	return nil
 }
 
@@ -216,7 +220,7 @@ func (p *project) variables(j job) []string {
 		"KUBE_NAMESPACE=" + p.namespace,
 		"ROLLSTEP_MANIFESTS=" + p.manifests,
 		"ROLLSTEP_SETTLE=3s", // the default of 10s is dull to watch
-		"ROLLSTEP_REPORT_DIR=" + filepath.Join(p.bin, "demo-reports", fmt.Sprintf("%s-%02d-%s", p.example, p.jobs, strings.Fields(j.run)[0])),
+		"ROLLSTEP_REPORT_DIR=" + filepath.Join(p.bin, reports, fmt.Sprintf("%s-%02d-%s", p.example, p.jobs, strings.Fields(j.run)[0])),
 		"CI_PROJECT_PATH_SLUG=demo-" + p.example,
 		"CI_ENVIRONMENT_SLUG=production",
 		"CI_COMMIT_REF_NAME=main",

@@ -74,7 +74,11 @@ func notSetHint(environ map[string]string) string {
 	if environ["CI_COMMIT_REF_PROTECTED"] == "false" {
 		why = append(why, "if it exists, it may be a protected variable, which jobs on this unprotected branch or tag do not get: protect the ref, or untick \"Protect variable\"")
 	}
-	if environ["CI"] != "" && environ["CI_ENVIRONMENT_NAME"] == "" {
+	switch environment := environ["CI_ENVIRONMENT_NAME"]; {
+	case environ["CI"] == "":
+	case environment != "":
+		why = append(why, "if it exists, it may be scoped to another environment than "+environment)
+	default:
 		why = append(why, "if it exists, it may be scoped to an environment, and this job has no environment: add `environment:` to "+jobName(environ)+", or set the variable's scope to *")
 	}
 	next := "add a CI/CD variable KUBECONFIG of type File that holds the kubeconfig, or connect the project with the GitLab agent for Kubernetes"

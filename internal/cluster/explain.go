@@ -27,7 +27,7 @@ func Explain(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded) && !errors.As(err, &network):
 		return err
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), " cannot "):
-		return hint.With(err, "Give the CI identity that permission: the Role that rollstep needs is in the README under \"Permissions\"")
+		return hint.With(err, "Give the CI identity that permission: rollstep rbac prints the Role that these manifests need")
 	case apierrors.IsUnauthorized(err):
 		return hint.Errorf("Renew the token or certificate in KUBECONFIG; a GitLab agent's token lives only as long as its job",
 			"the cluster does not accept the credentials in KUBECONFIG: %w", err)
