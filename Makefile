@@ -13,7 +13,7 @@ LAB_FLAGS = -ldflags "-s -w -X $(KUBERNETES).gitVersion=v1.37.2 -X $(KUBERNETES)
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LAB_SOURCES := $(shell find lab -type f ! -name '*_test.go' ! -name '*.md')
 
-.PHONY: help build lab demo test tools faults race lint clean
+.PHONY: help build lab demo test tools faults race bench lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,15 +39,22 @@ faults: bin/lab ## kill every stage at every request, and more; an hour (make te
 race: bin/lab bin/kubectl tools ## the product's tests under the race detector (needs gcc)
 	CGO_ENABLED=1 bin/lab run -- go test -race -timeout 60m ./...
 
+bench: build bin/lab bin/kubectl ## compare with kubectl and Helm, write docs/performance.md; 15 minutes, alone on the machine
+	cd bench && go build -ldflags "-s -w" -o ../bin/ . helm.sh/helm/v4/cmd/helm
+	@$(if $(KUBECONFIG),,bin/lab run --) bin/bench -write docs/performance.md $(BENCH)
+
 lint: ## formatting, vet, staticcheck, tidy modules; minutes the first time
 	@files=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l) && \
 		if [ -n "$$files" ]; then echo "not formatted (gofmt -w):" $$files; exit 1; fi
 	go vet ./...
 	cd lab && go vet ./...
+	cd bench && go vet ./...
 	$(STATICCHECK) ./...
 	cd lab && $(STATICCHECK) ./...
+	cd bench && $(STATICCHECK) ./...
 	go mod tidy -diff
 	cd lab && go mod tidy -diff
+	cd bench && go mod tidy -diff
 
 clean: ## remove what was built and installed here
 	rm -rf bin e2e/node_modules e2e/.node

@@ -123,7 +123,7 @@ func remove(node any, path fieldpath.Path) bool {
 			return true
 		}
 		if list, isList := child.([]any); isList && len(path) == 2 {
-			kept := without(list, path[1])
+			kept := withoutItem(list, path[1])
 			n[*step.FieldName] = kept
 			return len(kept) < len(list)
 		}
@@ -138,7 +138,7 @@ func remove(node any, path fieldpath.Path) bool {
 	return false
 }
 
-func without(list []any, step fieldpath.PathElement) []any {
+func withoutItem(list []any, step fieldpath.PathElement) []any {
 	var kept []any
 	for _, item := range list {
 		if !matches(item, step) {

@@ -221,15 +221,7 @@ func (c *Client) For(ctx context.Context, o *unstructured.Unstructured) (dynamic
 
 // Get returns the live object of o's kind, namespace and name, or nil.
 func (c *Client) Get(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	ri, err := c.For(ctx, o)
-	if err != nil {
-		return nil, err
-	}
-	live, err := ri.Get(ctx, o.GetName(), metav1.GetOptions{})
-	if errors.IsNotFound(err) {
-		return nil, nil
-	}
-	return live, Explain(err)
+	return c.live(ctx, o, nil)
 }
 
 // Name is how messages name an object: "Deployment app".

@@ -2,13 +2,15 @@ package cluster
 
 import (
 	"context"
+	stderrors "errors"
 	"fmt"
 	"sync"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"gitlab.com/rollstep/rollstep/internal/hint"
 )
 
 // parallel bounds the requests under way at once. The API server's priority
@@ -25,33 +27,19 @@ type Preview struct {
 	Unchecked bool
 	// Adopts: fields that kubectl apply wrote will be rollstep's.
 	Adopts bool
+
+	compared, same bool // of Live and Result, once for all
 }
 
 // Changed says whether applying the manifest would change anything.
 func (p Preview) Changed() bool {
-	return p.Live == nil || p.Unchecked || p.Adopts ||
-		!equality.Semantic.DeepEqual(comparable(p.Live), comparable(p.Result))
-}
-
-// comparable is o without what changes by itself at every write.
-func comparable(o *unstructured.Unstructured) map[string]any {
-	c := o.DeepCopy()
-	c.SetResourceVersion("")
-	c.SetGeneration(0)
-	unstructured.RemoveNestedField(c.Object, "status")
-	entries := c.GetManagedFields()
-	kept := entries[:0]
-	for _, e := range entries {
-		if e.Subresource == "" && e.Manager == Manager && e.Operation == metav1.ManagedFieldsOperationApply {
-			e.Time = nil
-			kept = append(kept, e)
-		}
+	switch {
+	case p.Live == nil || p.Unchecked || p.Adopts:
+		return true
+	case p.compared:
+		return !p.same
 	}
-	c.SetManagedFields(nil)
-	if len(kept) > 0 {
-		c.SetManagedFields(kept)
-	}
-	return c.Object
+	return !same(p.Live.Object, p.Result.Object)
 }
 
 // PreviewAll asks the server, by dry run, what it would make of each manifest.
@@ -65,25 +53,22 @@ func (c *Client) PreviewAll(ctx context.Context, manifests []*unstructured.Unstr
 			namespaces[m.GetName()] = true
 		}
 	}
+	known := c.list(ctx, manifests)
 	errs := Each(len(manifests), func(i int) (err error) {
-		previews[i], err = c.preview(ctx, manifests[i], namespaces)
+		previews[i], err = c.preview(ctx, manifests[i], known, namespaces)
 		return err
 	})
 	return previews, errs
 }
 
-func (c *Client) preview(ctx context.Context, m *unstructured.Unstructured, namespaces map[string]bool) (Preview, error) {
+func (c *Client) preview(ctx context.Context, m *unstructured.Unstructured, known listed, namespaces map[string]bool) (Preview, error) {
 	p := Preview{Manifest: m, Result: m}
 	ri, err := c.For(ctx, m)
 	if err != nil {
 		return p, err
 	}
-	p.Live, err = ri.Get(ctx, m.GetName(), metav1.GetOptions{})
-	switch {
-	case errors.IsNotFound(err):
-		p.Live = nil
-	case err != nil:
-		return p, Explain(err)
+	if p.Live, err = c.live(ctx, m, known); err != nil {
+		return p, err
 	}
 	p.Adopts = p.Live != nil && ownedByKubectl(p.Live)
 	wanted := keepReplicas(m, p.Live)
@@ -99,6 +84,9 @@ func (c *Client) preview(ctx context.Context, m *unstructured.Unstructured, name
 	p.Result = result
 	if p.Adopts {
 		p.Result, err = c.withoutRemoved(ctx, ri, p.Live, result)
+	}
+	if err == nil && p.Live != nil {
+		p.compared, p.same = true, same(p.Live.Object, p.Result.Object)
 	}
 	return p, redact(m, Explain(err))
 }
@@ -193,6 +181,14 @@ func (c *Client) AwaitServed(ctx context.Context, crd *unstructured.Unstructured
 	return c.AwaitServed(ctx, crd) // the server closed the watch
 }
 
+// ErrNames: another kind of the cluster has a name that a
+// CustomResourceDefinition asks for.
+var ErrNames = stderrors.New("its names are not accepted")
+
+// established says whether a CustomResourceDefinition's kind is served.
+//
+// Source: NamesAccepted and Established in
+// apiextensions-apiserver/pkg/controller/status/naming_controller.go.
 func established(crd *unstructured.Unstructured) (bool, error) {
 	conditions, _, _ := unstructured.NestedSlice(crd.Object, "status", "conditions")
 	for _, c := range conditions {
@@ -201,7 +197,8 @@ func established(crd *unstructured.Unstructured) (bool, error) {
 		case condition["type"] == "Established" && condition["status"] == "True":
 			return true, nil
 		case condition["type"] == "NamesAccepted" && condition["status"] == "False":
-			return false, fmt.Errorf("%s: its names are not accepted: %v", Name(crd), condition["message"])
+			return false, hint.Errorf("Choose other names in spec.names, or remove the CustomResourceDefinition that has them",
+				"%s: %w: %v", Name(crd), ErrNames, condition["message"])
 		}
 	}
 	return false, nil

@@ -29,6 +29,10 @@ const (
 	// be there at all, and whoever wrote its address should not wait.
 	firstContact = 10 * time.Second
 
+	// rolesGrace is for an API server that has just started: until it has read
+	// its roles it forbids everything.
+	rolesGrace = 20 * time.Second
+
 	firstPause = 100 * time.Millisecond
 	lastPause  = 5 * time.Second
 )
@@ -40,13 +44,14 @@ const (
 type retrier struct {
 	next    http.RoundTripper
 	reached atomic.Bool
+	broken  atomic.Int64 // when a connection was last broken or refused, in Unix nanoseconds
 }
 
 func (r *retrier) RoundTrip(request *http.Request) (*http.Response, error) {
 	began := time.Now()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		response, err := r.attempt(request)
-		if !passing(request, response, err) {
+		if !passing(request, response, err) && !r.startsUp(request, response) {
 			r.reached.CompareAndSwap(false, err == nil)
 			return response, err
 		}
@@ -84,6 +89,16 @@ func (r *retrier) RoundTrip(request *http.Request) (*http.Response, error) {
 			request.Body = body
 		}
 	}
+}
+
+// startsUp says whether a refusal may only mean that the API server has been
+// back for too short a time to know its roles.
+//
+// Source: the RBAC authorizer's informers, which
+// kubernetes/pkg/kubeapiserver/authorizer does not wait for.
+func (r *retrier) startsUp(request *http.Request, response *http.Response) bool {
+	return response != nil && response.StatusCode == http.StatusForbidden && request.Context().Err() == nil &&
+		(request.Body == nil || request.GetBody != nil) && time.Since(time.Unix(0, r.broken.Load())) < rolesGrace
 }
 
 // gaveUp is err in words that do not make client-go try another ten times, as it
@@ -168,6 +183,9 @@ func (r *retrier) attempt(request *http.Request) (*http.Response, error) {
 	timer := time.AfterFunc(timeout, cancel)
 	response, err := r.next.RoundTrip(request.WithContext(ctx))
 	if err != nil {
+		if r.reached.Load() && request.Context().Err() == nil {
+			r.broken.Store(time.Now().UnixNano())
+		}
 		cancel()
 		return nil, err
 	}
