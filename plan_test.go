@@ -42,7 +42,7 @@ func TestPlan_saysWhatFollowsAndChangesNothing(t *testing.T) {
 			before := s.State()
 			job := s.Pipeline(2, test.files(staged(t, "v1"))).Run("plan").Succeeds(test.says...)
 			if name == "a new object" {
-				row(t, job.Log(), "ConfigMap", "settings", s.Name, "created")
+				row(t, job.Log(), "ConfigMap", "settings", "created")
 			}
 			s.Unchanged(before)
 		})

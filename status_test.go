@@ -93,7 +93,7 @@ func TestStatus_changesNothing(t *testing.T) {
 		"in a canary":             {[][]string{{"canary", "50%"}}, false, []string{"a canary is in flight at 50 %", "2 of 3 pods (66.7 %)"}},
 		"after a promotion":       {[][]string{{"canary"}, {"promote"}}, false, []string{"no rollout is in flight; release ", ":v2", "promoted before: release "}},
 		"after a rollback":        {[][]string{{"canary"}, {"rollback"}}, false, []string{"the last rollout was rolled back; live is release ", ":v1"}},
-		"without the record":      {[][]string{{"canary"}}, true, []string{"the record knows nothing, but there is a canary: rollback removes it", "app-canary"}},
+		"without the record":      {[][]string{{"canary"}}, true, []string{"the record knows nothing, but there is a canary. Next: rollback, which removes it", "app-canary"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := released(t, few(t, "v1", 3))
@@ -128,5 +128,5 @@ func TestStatus_ofAHalfFinishedPromotion(t *testing.T) {
 	s.AwaitPods("app", 1, func(pod *corev1.Pod) bool { return strings.HasSuffix(pod.Spec.Containers[0].Image, ":v2-slow") })
 	job.Cancel()
 	job.Exits(143)
-	p.Run("status").Succeeds("promoting", "promoting has not finished: run its job again, or rollback")
+	p.Run("status").Succeeds("promoting", "promoting has not finished. Next: run its job again, or rollback")
 }

@@ -210,6 +210,9 @@ func (r *run) reportEvidence(ctx context.Context, tracks []track, since time.Tim
 		lines := "no log read"
 		if e.sampled > 0 {
 			lines = fmt.Sprintf("%d in %d pods", e.errors, e.sampled)
+			if e.sampled == 1 {
+				lines = fmt.Sprintf("%d in 1 pod", e.errors)
+			}
 		}
 		rows = append(rows, []string{e.name, e.track, fmt.Sprint(len(e.pods)), fmt.Sprint(e.restarts), warnings, lines})
 	}

@@ -24,10 +24,10 @@ type permission struct {
 
 // ownPermissions are what the stages need besides the manifests' own kinds.
 var ownPermissions = []permission{
-	{"The tracks.", "apps", []string{"deployments"}, []string{"get", "list", "watch", "create", "patch", "delete"}},
-	{"The canary's preview, and which Services reach it.", "", []string{"services"}, []string{"get", "list", "watch", "create", "patch", "delete"}},
+	{"The tracks.", "apps", []string{"deployments"}, []string{"get", "list", "watch", "create", "update", "patch", "delete"}},
+	{"The canary's preview, and which Services reach it.", "", []string{"services"}, []string{"get", "list", "watch", "create", "update", "patch", "delete"}},
 	{"The record, and the canary's copies of configuration.", "", []string{"configmaps"}, []string{"get", "list", "create", "update", "patch", "delete"}},
-	{"Past releases, and the canary's copies of configuration.", "", []string{"secrets"}, []string{"get", "list", "create", "patch", "delete"}},
+	{"Past releases, and the canary's copies of configuration.", "", []string{"secrets"}, []string{"get", "list", "create", "update", "patch", "delete"}},
 	{"To watch a rollout, and to measure the share that each version serves.", "", []string{"pods"}, []string{"list", "watch"}},
 	{"", "apps", []string{"replicasets"}, []string{"list", "watch"}},
 	{"", "discovery.k8s.io", []string{"endpointslices"}, []string{"list", "watch"}},
@@ -38,12 +38,13 @@ var ownPermissions = []permission{
 }
 
 // manifestVerbs are what the stages do with an object that the manifests
-// contain; workloads are watched besides.
+// contain: update takes it over from kubectl apply, list reads many at once.
+// Workloads are watched besides.
 func manifestVerbs(o *unstructured.Unstructured) []string {
 	if isWorkload(o) {
-		return []string{"get", "list", "watch", "create", "patch", "delete"}
+		return []string{"get", "list", "watch", "create", "update", "patch", "delete"}
 	}
-	return []string{"get", "create", "patch", "delete"}
+	return []string{"get", "list", "create", "update", "patch", "delete"}
 }
 
 var selfSubjectRulesReviews = authorizationv1.SchemeGroupVersion.WithResource("selfsubjectrulesreviews")

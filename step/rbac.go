@@ -101,7 +101,7 @@ func clusterRules(resource schema.GroupVersionResource, name string) []rule {
 	resources := []string{resource.Resource}
 	return []rule{
 		{permission{"From the manifests.", resource.Group, resources, []string{"create"}}, ""},
-		{permission{"", resource.Group, resources, []string{"get", "list", "watch", "patch"}}, name},
+		{permission{"", resource.Group, resources, []string{"get", "list", "watch", "update", "patch"}}, name},
 	}
 }
 

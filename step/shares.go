@@ -36,7 +36,7 @@ func (r *run) reportShares(ctx context.Context, tracks []track) {
 			share := serving.Share(preview)
 			r.reportAchieved(t, s, share, serving.Total)
 			rows = append(rows, []string{s, asked, fmt.Sprintf("%.1f %%", share),
-				podsOf(stable, serving), podsOf(preview, serving)})
+				podsOf(v, stable, serving), podsOf(v, preview, serving)})
 			verdicts = append(verdicts, fmt.Sprintf("%s has %.1f %% of Service %s", t.canary.Name, share, s))
 		}
 		if t.goal.Canary == 0 {
@@ -57,13 +57,19 @@ func (r *run) reportShares(ctx context.Context, tracks []track) {
 	r.verdict("promote, another weight, or rollback", "canary is healthy: %s", strings.Join(verdicts, "; "))
 }
 
-// podsOf says how many of a Service's endpoints are a Deployment's: "9 pods of v1".
-func podsOf(d *appsv1.Deployment, serving rollout.Serving) string {
+// podsOf says how many of a Service's endpoints are a Deployment's: "9 pods of
+// v1", of two versions while it replaces its pods.
+func podsOf(v *rollout.View, d *appsv1.Deployment, serving rollout.Serving) string {
+	n := serving.By[d.UID]
+	of := slices.Sorted(maps.Keys(v.ReadyByVersion(d)))
+	if n == 0 || len(of) == 0 {
+		return "none"
+	}
 	pods := "pods"
-	if serving.By[d.UID] == 1 {
+	if n == 1 {
 		pods = "pod"
 	}
-	return fmt.Sprintf("%d %s of %s", serving.By[d.UID], pods, rollout.Version(d.Spec.Template.Spec.Containers[0].Image))
+	return fmt.Sprintf("%d %s of %s", n, pods, strings.Join(of, " and "))
 }
 
 // reportAchieved holds the share that a Service gives the canary against the one

@@ -139,7 +139,7 @@ func (r *run) statusShares(tracks []track) {
 				continue // the preview
 			}
 			serving := v.Serving(t.stable.Namespace, s)
-			rows = append(rows, []string{s, fmt.Sprintf("%.1f %%", serving.Share(preview)), podsOf(stable, serving), podsOf(preview, serving)})
+			rows = append(rows, []string{s, fmt.Sprintf("%.1f %%", serving.Share(preview)), podsOf(v, stable, serving), podsOf(v, preview, serving)})
 		}
 	}
 	if len(rows) > 1 {
