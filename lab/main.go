@@ -32,7 +32,8 @@ Variables that COMMAND gets and "lab up" prints:
   LAB_TRAFFIC         http://127.0.0.1:PORT; ask for /NAMESPACE/SERVICE/, or for /counts
 
 Pods behave by the end of their image tag (app:v2-crash), or by their annotation lab.rollstep/behaviour:
-  healthy, slow, never-ready, crash, crash-later, flapping, oom, image-missing, image-unauthorized
+  healthy, slow, never-ready, not-alive, crash, crash-later, flapping, oom, image-missing, image-unauthorized,
+  create-error, run-error, cannot-run
 `
 
 func main() {

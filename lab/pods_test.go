@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"gitlab.com/rollstep/rollstep/lab/internal/behaviour"
 )
@@ -53,6 +54,12 @@ func TestLab_podsBehaveByTheirTag(t *testing.T) {
 		{"v2-oom", crashed(137, "OOMKilled"), "Created", "Container created"},
 		{"v2-crash-later", crashed(1, "Error"), "Created", "Container created"},
 		{"v2-flapping", crashed(1, "Error"), "Created", "Container created"},
+		{"v2-not-alive", crashed(137, "Error"), "Killing", "Container app failed liveness probe, will be restarted"},
+		{"v2-create-error", func(s corev1.ContainerStatus) bool {
+			return s.State.Waiting != nil && s.State.Waiting.Reason == "CreateContainerError"
+		}, "Failed", `Error: failed to generate container "CONTAINER_ID" spec: failed to generate spec: no command specified`},
+		{"v2-run-error", crashed(128, "StartError"), "Created", "Container created"},
+		{"v2-cannot-run", crashed(127, "ContainerCannotRun"), "Created", "Container created"},
 		{"v2-missing", waiting("ErrImagePull", "rpc error: code = NotFound desc = "+missing), "Failed", "Error: ErrImagePull"},
 		{"v2-image-missing", func(s corev1.ContainerStatus) bool {
 			return s.State.Waiting != nil && s.State.Waiting.Reason == "ImagePullBackOff"
@@ -68,6 +75,26 @@ func TestLab_podsBehaveByTheirTag(t *testing.T) {
 			w.eventually("the event", w.event(test.tag, test.reason, test.message))
 		})
 	}
+}
+
+func TestLab_evictedPodsAreReplaced(t *testing.T) {
+	w := newWorld(t)
+	w.deploy("app", "v1", 2)
+	w.eventually("ready", w.ready("app", 2))
+	pods := w.client.CoreV1().Pods(w.namespace)
+	list, err := pods.List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	victim := list.Items[0].Name
+	_, err = pods.Patch(t.Context(), victim, types.MergePatchType, []byte(`{"metadata":{"annotations":{"lab.rollstep/evict":"memory"}}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+	w.eventually("evicted", func() bool {
+		pod, err := pods.Get(t.Context(), victim, metav1.GetOptions{})
+		return err == nil && pod.Status.Phase == corev1.PodFailed && pod.Status.Reason == "Evicted"
+	})
+	w.eventually("replaced", func() bool {
+		list, err := pods.List(t.Context(), metav1.ListOptions{})
+		return err == nil && len(list.Items) == 3 && w.ready("app", 2)()
+	})
 }
 
 func TestLab_missingConfigurationHeals(t *testing.T) {

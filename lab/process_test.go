@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,12 +16,15 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"gitlab.com/rollstep/rollstep/lab/internal/controlplane"
+	"gitlab.com/rollstep/rollstep/lab/internal/datadir"
+	"gitlab.com/rollstep/rollstep/lab/internal/lab"
 )
 
 // command is the lab as a user starts it, with its data below a directory of the test's own.
@@ -132,6 +137,34 @@ func TestUp_killedLeavesNothingRunningAndStartsAgain(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Empty(t, entries, "its data is removed")
+}
+
+// A restart of its API server ends the watches of everybody, and nothing else.
+func TestLab_goesOnAfterARestartOfItsAPIServer(t *testing.T) {
+	dir, err := datadir.Temporary()
+	require.NoError(t, err)
+	l, err := lab.Start(t.Context(), dir, io.Discard)
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, l.Stop()) }()
+	w := world{T: t, client: clientFrom(t, lookup(l.Variables(), "KUBECONFIG")), namespace: "default"}
+	w.deploy("app", "v1", 2)
+	w.eventually("ready", w.ready("app", 2))
+	watch, err := w.client.AppsV1().Deployments("default").Watch(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	before := processes(t, "part kube-apiserver --bind-address=127.0.0.1")
+
+	response, err := http.Post(lookup(l.Variables(), "LAB_TRAFFIC")+"/restart/kube-apiserver", "", nil)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusNoContent, response.StatusCode)
+	assert.NotEqual(t, before, processes(t, "part kube-apiserver --bind-address=127.0.0.1"))
+	for range watch.ResultChan() { // until it ends
+	}
+	w.deploy("more", "v1", 2)
+	w.eventually("pods still come to life", w.ready("more", 2))
+	ended, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	assert.NoError(t, l.Wait(ended), "no part has died")
 }
 
 func TestControlPlane_startsAgainWhenAPortWasTaken(t *testing.T) {

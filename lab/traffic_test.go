@@ -37,7 +37,15 @@ func TestTraffic_isSharedByReadyPods(t *testing.T) {
 
 	traffic := variable(t, "LAB_TRAFFIC")
 	service := w.namespace + "/app"
-	w.eventually("v2 answers", func() bool { _, a := get(traffic + "/" + service + "/any/path"); return a["version"] == "v2" })
+	// The load balancer learns of endpoints later than the Deployments do.
+	answered := map[any]bool{}
+	w.eventually("all pods answer", func() bool {
+		status, a := get(traffic + "/" + service + "/any/path")
+		if status == http.StatusOK {
+			answered[a["pod"]] = true
+		}
+		return len(answered) == 10
+	})
 	reset, err := http.NewRequest(http.MethodDelete, traffic+"/counts/"+service, nil)
 	require.NoError(t, err)
 	_, err = http.DefaultClient.Do(reset)
@@ -87,7 +95,8 @@ func TestTraffic_rollingUpdateLosesNothing(t *testing.T) {
 	w.deploy("app", "v1", 5)
 	w.expose("app", corev1.ServiceTypeClusterIP)
 	url := variable(t, "LAB_TRAFFIC") + "/" + w.namespace + "/app/"
-	w.eventually("ready and reached", func() bool { status, _ := get(url); return w.ready("app", 5)() && status == http.StatusOK })
+	w.eventually("ready", w.ready("app", 5))
+	w.eventually("reached", func() bool { status, _ := get(url); return status == http.StatusOK })
 	_, err := w.client.AppsV1().Deployments(w.namespace).Patch(t.Context(), "app", types.StrategicMergePatchType,
 		[]byte(`{"spec":{"template":{"spec":{"containers":[{"name":"app","image":"example/app:v2"}]}}}}`), metav1.PatchOptions{})
 	require.NoError(t, err)

@@ -18,6 +18,8 @@ const (
 	AnnotationLog        = "lab.rollstep/log"
 	AnnotationReadyAfter = "lab.rollstep/ready-after"
 	AnnotationCrashAfter = "lab.rollstep/crash-after"
+	// AnnotationEvict lets a running pod be evicted; its value is what the node is short of.
+	AnnotationEvict = "lab.rollstep/evict"
 )
 
 // Name is one way for a container to behave.
@@ -33,6 +35,10 @@ const (
 	Flapping          Name = "flapping"
 	ImageMissing      Name = "image-missing"
 	ImageUnauthorized Name = "image-unauthorized"
+	NotAlive          Name = "not-alive"
+	CreateError       Name = "create-error"
+	RunError          Name = "run-error"
+	CannotRun         Name = "cannot-run"
 )
 
 // byWord maps what a tag or the annotation may say to a behaviour.
@@ -41,6 +47,7 @@ var byWord = map[string]Name{
 	"crash": Crash, "crash-later": CrashLater, "oom": OOM, "flapping": Flapping,
 	"missing": ImageMissing, "image-missing": ImageMissing,
 	"unauthorized": ImageUnauthorized, "image-unauthorized": ImageUnauthorized,
+	"not-alive": NotAlive, "create-error": CreateError, "run-error": RunError, "cannot-run": CannotRun,
 }
 
 // Behaviour is what one container of a pod does.
@@ -77,6 +84,7 @@ var crashAfter = map[Name]time.Duration{
 	OOM:        500 * time.Millisecond,
 	CrashLater: 4 * time.Second,
 	Flapping:   5 * time.Second,
+	NotAlive:   2 * time.Second,
 }
 
 // subject is the container that the pod's behaviour is about.

@@ -37,6 +37,8 @@ func TestOf_choosesByTagOrAnnotation(t *testing.T) {
 		{name: "short word", image: "app:missing", want: Behaviour{Name: ImageMissing}},
 		{name: "unauthorized", image: "app:v2-unauthorized", want: Behaviour{Name: ImageUnauthorized}},
 		{name: "tag beside a digest", image: "app:v2-oom@sha256:0123456789abcdef", want: Behaviour{Name: OOM, CrashAfter: 500 * time.Millisecond}},
+		{name: "killed by its liveness probe", image: "app:v2-not-alive", want: Behaviour{Name: NotAlive, CrashAfter: 2 * time.Second}},
+		{name: "cannot be created", image: "app:v2-create-error", want: Behaviour{Name: CreateError}},
 		{name: "annotation wins", image: "app:v3-crash", annotations: map[string]string{Annotation: "healthy"}, want: Behaviour{Name: Healthy}},
 		{name: "slow", image: "app:v2-slow", want: Behaviour{Name: Slow, ReadyAfter: 8 * time.Second}},
 		{name: "slow, its own time", image: "app:v2-slow", annotations: map[string]string{AnnotationReadyAfter: "3s"}, want: Behaviour{Name: Slow, ReadyAfter: 3 * time.Second}},
@@ -67,7 +69,7 @@ func TestOf_isAboutOneContainer(t *testing.T) {
 func TestOf_reportsWhatItCannotUnderstand(t *testing.T) {
 	got, err := Of(pod(map[string]string{Annotation: "sloow"}, "app:v1"), "a")
 	assert.Equal(t, Healthy, got.Name)
-	assert.ErrorContains(t, err, `unknown behaviour "sloow", known are crash, crash-later`)
+	assert.ErrorContains(t, err, `unknown behaviour "sloow", known are cannot-run, crash, crash-later`)
 
 	_, err = Of(pod(map[string]string{AnnotationReadyAfter: "soon"}, "app:v1"), "a")
 	assert.ErrorContains(t, err, AnnotationReadyAfter)

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"gitlab.com/rollstep/rollstep/lab/internal/part"
@@ -33,9 +34,12 @@ type Settings struct {
 // ControlPlane is a running control plane.
 type ControlPlane struct {
 	settings Settings
+	plan     plan
 	files    *files
-	parts    []*part.Part
 	ended    chan *part.Part
+
+	mu    sync.Mutex
+	parts []*part.Part // in the order of their start
 }
 
 // errAddressTaken says that another process took a port between its choice and its use.
@@ -67,13 +71,14 @@ func (c *ControlPlane) start(ctx context.Context) error {
 		return err
 	}
 	p := plan{Settings: c.settings, etcdPort: ports[0], etcdPeerPort: ports[1], apiPort: ports[2]}
+	c.plan = p
 	if c.files, err = writeFiles(p); err != nil {
 		return err
 	}
 	if err := c.startPart(ctx, Etcd, p.etcdArgs(), c.answers(fmt.Sprintf("https://127.0.0.1:%d/health", p.etcdPort))); err != nil {
 		return err
 	}
-	if err := c.startPart(ctx, APIServer, p.apiServerArgs(), c.answers(fmt.Sprintf("https://127.0.0.1:%d/readyz", p.apiPort))); err != nil {
+	if err := c.startAPIServer(ctx); err != nil {
 		return err
 	}
 	c.settings.Progress("API server is ready")
@@ -87,6 +92,10 @@ func (c *ControlPlane) start(ctx context.Context) error {
 		return err
 	}
 	return c.populate(ctx)
+}
+
+func (c *ControlPlane) startAPIServer(ctx context.Context) error {
+	return c.startPart(ctx, APIServer, c.plan.apiServerArgs(), c.answers(fmt.Sprintf("https://127.0.0.1:%d/readyz", c.plan.apiPort)))
 }
 
 // Names of the parts, also on the hidden command line.
@@ -104,10 +113,14 @@ func (c *ControlPlane) startPart(ctx context.Context, name string, args []string
 	if err != nil {
 		return err
 	}
+	c.mu.Lock()
 	c.parts = append(c.parts, started)
+	c.mu.Unlock()
 	go func() {
 		<-started.Done()
-		c.ended <- started
+		if c.has(started) {
+			c.ended <- started
+		}
 	}()
 	if ready == nil {
 		return nil
@@ -134,7 +147,7 @@ func (c *ControlPlane) await(ctx context.Context, what string, ready func(contex
 			}
 			return p.Failure()
 		case <-timeout:
-			last := c.parts[len(c.parts)-1]
+			last := c.last()
 			return fmt.Errorf("%s was not ready after %v; the last lines of the log of %s:\n%s", what, startTimeout, last.Name, last.Tail(15))
 		case <-time.After(50 * time.Millisecond):
 		}
@@ -177,6 +190,8 @@ func (c *ControlPlane) KubeletTLS() *tls.Config {
 
 // Kill ends all parts, the last started first.
 func (c *ControlPlane) Kill() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, p := range slices.Backward(c.parts) {
 		p.Kill()
 	}

@@ -99,6 +99,7 @@ func (l *Lab) play(ctx context.Context, logs net.Listener) error {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	pods := kubelet.New(client, factory, log)
 	requests := traffic.New(client, factory, l.traffic, logs.Addr().String(), log)
+	requests.Restart = l.plane.RestartAPIServer
 	factory.Start(ctx.Done())
 	for kind, ok := range factory.WaitForCacheSync(ctx.Done()) {
 		if !ok {

@@ -33,6 +33,7 @@ const (
 	pullFailed
 	pullBackOff
 	configuring
+	creating
 	running
 	exited
 	crashBackOff
@@ -101,7 +102,12 @@ func (c *container) proceed(s *step) bool {
 		if !c.configured(s) {
 			return false
 		}
-		c.start(s)
+		c.phase, c.until = creating, s.now
+	case creating:
+		if !s.due(c.until) {
+			return false
+		}
+		c.create(s)
 	case running:
 		return c.runOn(s)
 	case exited:
@@ -143,7 +149,7 @@ func (c *container) restart(s *step) {
 	c.event(s, corev1.EventTypeNormal, events.PulledImage, "Container image %q already present on machine and can be accessed by the pod", c.spec.Image)
 	c.remember()
 	c.restarts++
-	c.start(s)
+	c.create(s)
 }
 
 func (c *container) runOn(s *step) bool {
@@ -155,6 +161,9 @@ func (c *container) runOn(s *step) bool {
 	}
 	if c.until.IsZero() || !s.due(c.until) {
 		return false
+	}
+	if c.does.Name == behaviour.NotAlive {
+		c.failLiveness(s)
 	}
 	code, reason := c.exitOf()
 	c.exit(s, code, reason)

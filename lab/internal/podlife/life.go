@@ -27,6 +27,7 @@ type Life struct {
 	// stopAt is when a deleted pod's containers have shut down; zero while it is not deleted.
 	stopAt  time.Time
 	stopped bool
+	evicted string // why; empty if it was not
 	notices []Event
 }
 
@@ -83,6 +84,7 @@ func (l *Life) Step(pod *corev1.Pod, objects Objects, now time.Time) (events []E
 		l.stop(s)
 	case l.mounts.ready(s):
 		l.run(s)
+		l.evict(s)
 	}
 	return s.events, s.next
 }

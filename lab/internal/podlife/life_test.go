@@ -128,6 +128,17 @@ func TestLife_statesOfEachBehaviour(t *testing.T) {
 		{"image-missing", "Always", 1900 * time.Millisecond, []string{
 			"Pending ContainerCreating", "Pending ErrImagePull", "Pending ImagePullBackOff", "Pending ErrImagePull",
 		}},
+		{"not-alive", "Always", 5500 * time.Millisecond, []string{
+			"Pending ContainerCreating", "Running running ready", "Running Error(137)",
+			"Running running ready 1", "Running Error(137) 1", "Running CrashLoopBackOff 1",
+		}},
+		{"create-error", "Always", 3 * time.Second, []string{"Pending ContainerCreating", "Pending CreateContainerError"}},
+		{"run-error", "Always", time.Second, []string{
+			"Pending ContainerCreating", "Running RunContainerError", "Running RunContainerError 1", "Running CrashLoopBackOff 1",
+		}},
+		{"cannot-run", "Always", time.Second, []string{
+			"Pending ContainerCreating", "Running ContainerCannotRun(127)", "Running ContainerCannotRun(127) 1", "Running CrashLoopBackOff 1",
+		}},
 		{"v1", "Never", time.Minute, []string{"Pending ContainerCreating", "Running running ready", "Succeeded Completed(0)"}},
 		{"crash", "Never", time.Minute, []string{"Pending ContainerCreating", "Running running", "Failed Error(1)"}},
 		{"crash", "OnFailure", time.Second + 100*time.Millisecond, []string{
@@ -158,6 +169,47 @@ func TestLife_crashLoopReadsAsTheKubelets(t *testing.T) {
 	log, err := f.life.Log("p", "app", true)
 	assert.NoError(t, err)
 	assert.Equal(t, "exit status 1", log[len(log)-1].Text)
+}
+
+func TestLife_pullsNothingByAnInvalidName(t *testing.T) {
+	pod := podOf("v1", "Always")
+	pod.Spec.Containers[0].Image = "example/App:v1"
+	f := record(pod).play(existing{}, 500*time.Millisecond)
+	assert.Equal(t, []string{"Pending InvalidImageName"}, f.states)
+	assert.Equal(t, `Failed to apply default image tag "example/App:v1": couldn't parse image name "example/App:v1": `+
+		`invalid reference format: repository name (example/App) must be lowercase`, pod.Status.ContainerStatuses[0].State.Waiting.Message)
+}
+
+func TestLife_killsWhatIsNotAlive(t *testing.T) {
+	f := record(podOf("v2-not-alive", "Always")).play(existing{}, 2500*time.Millisecond)
+	assert.Equal(t, []string{
+		`Unhealthy spec.containers{app}: Liveness probe failed: HTTP probe failed with statuscode: 503`,
+		`Killing spec.containers{app}: Container app failed liveness probe, will be restarted`,
+	}, f.events[4:6])
+}
+
+func TestLife_saysWhyAContainerNeverRan(t *testing.T) {
+	f := record(podOf("v2-run-error", "Always")).play(existing{}, time.Second)
+	last := f.pod.Status.ContainerStatuses[0].LastTerminationState.Terminated
+	assert.Equal(t, "StartError", last.Reason)
+	assert.Equal(t, noProgram, last.Message)
+	assert.Equal(t, int64(0), last.StartedAt.Unix())
+	assert.Contains(t, f.events, "Failed spec.containers{app}: Error: "+noProgram)
+	log, err := f.life.Log("p", "app", false)
+	assert.NoError(t, err)
+	assert.Empty(t, log)
+}
+
+func TestLife_evictsARunningPod(t *testing.T) {
+	pod := podOf("v1", "Always")
+	f := record(pod).play(existing{}, 5*time.Second)
+	pod.Annotations = map[string]string{behaviour.AnnotationEvict: "memory"}
+	f.play(existing{}, time.Minute)
+	assert.Equal(t, []string{"Pending ContainerCreating", "Running running ready", "Failed Error(137)"}, f.states)
+	assert.Equal(t, "Evicted", pod.Status.Reason)
+	assert.Equal(t, "The node was low on resource: memory. ", pod.Status.Message)
+	assert.Equal(t, "Evicted : The node was low on resource: memory. ", f.events[len(f.events)-1])
+	assert.False(t, f.life.Stopped(), "it stays until somebody deletes it")
 }
 
 func TestLife_waitsForConfiguration(t *testing.T) {

@@ -34,6 +34,8 @@ func (l *Life) Log(pod, container string, previous bool) ([]Line, error) {
 		return c.previousLog, nil
 	case c.id != "":
 		return c.log, nil
+	case c.state.Waiting == nil:
+		return nil, fmt.Errorf("container %q in pod %q is terminated", container, pod)
 	}
 	switch reason := c.state.Waiting.Reason; reason {
 	case "ErrImagePull":

@@ -22,8 +22,22 @@ type pull struct {
 }
 
 func (c *container) startPull(s *step) {
+	if _, err := reference.ParseNormalizedNamed(c.spec.Image); err != nil {
+		c.refuseName(s, err)
+		return
+	}
 	c.event(s, corev1.EventTypeNormal, events.PullingImage, "Pulling image %q", c.spec.Image)
 	c.phase, c.until = pulling, s.now.Add(pullTime)
+}
+
+// refuseName ends a pull before it begins, as applyDefaultImageTag does.
+func (c *container) refuseName(s *step, err error) {
+	message := fmt.Sprintf("Failed to apply default image tag %q: couldn't parse image name %q: %v", c.spec.Image, c.spec.Image, err)
+	c.event(s, corev1.EventTypeWarning, events.FailedToInspectImage, "%s", message)
+	c.event(s, corev1.EventTypeWarning, events.FailedToCreateContainer, "Error: InvalidImageName")
+	c.wait("InvalidImageName", message)
+	_, real := backOff(1)
+	c.phase, c.until = pullBackOff, s.now.Add(real)
 }
 
 func (c *container) endPull(s *step) {

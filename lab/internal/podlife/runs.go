@@ -12,7 +12,7 @@ import (
 // runEnds is when a run that starts now ends by itself; zero if it does not.
 func (c *container) runEnds(now time.Time) time.Time {
 	switch c.does.Name {
-	case behaviour.Crash, behaviour.OOM, behaviour.Flapping:
+	case behaviour.Crash, behaviour.OOM, behaviour.Flapping, behaviour.NotAlive:
 		return now.Add(c.does.CrashAfter)
 	case behaviour.CrashLater:
 		if c.crashes > 0 {
@@ -39,6 +39,8 @@ func (c *container) exitOf() (code int32, reason string) {
 		return 1, "Error"
 	case behaviour.OOM:
 		return 137, "OOMKilled"
+	case behaviour.NotAlive: // it does not listen to SIGTERM either
+		return 137, "Error"
 	default:
 		return 0, "Completed"
 	}
@@ -74,6 +76,13 @@ func (c *container) probe(s *step) {
 	c.event(s, corev1.EventTypeWarning, events.ContainerUnhealthy, "Readiness probe failed: %s", probeOutput(c.spec.ReadinessProbe))
 	c.probeAt = s.now.Add(probePeriod(c.spec.ReadinessProbe))
 	s.due(c.probeAt)
+}
+
+// failLiveness records what the kubelet does before it kills a container whose
+// liveness probe fails.
+func (c *container) failLiveness(s *step) {
+	c.event(s, corev1.EventTypeWarning, events.ContainerUnhealthy, "Liveness probe failed: %s", probeOutput(c.spec.LivenessProbe))
+	c.event(s, corev1.EventTypeNormal, events.KillingContainer, "Container %s failed liveness probe, will be restarted", c.spec.Name)
 }
 
 func probePeriod(probe *corev1.Probe) time.Duration {

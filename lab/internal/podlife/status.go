@@ -27,6 +27,9 @@ func (l *Life) Status(pod *corev1.Pod, old *corev1.PodStatus, now metav1.Time) c
 	next.InitContainerStatuses = statuses(l.inits)
 	next.ContainerStatuses = statuses(l.mains)
 	next.Phase = l.podPhase(pod)
+	if l.evicted != "" {
+		l.failEvicted(pod, &next, now)
+	}
 
 	all := append(append([]corev1.ContainerStatus{}, next.InitContainerStatuses...), next.ContainerStatuses...)
 	for _, condition := range []corev1.PodCondition{

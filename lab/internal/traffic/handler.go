@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// handler serves the traffic listener: /NAMESPACE/SERVICE[:PORT]/… and /counts.
+// handler serves the traffic listener: /NAMESPACE/SERVICE[:PORT]/…, /counts,
+// and the restart of the API server.
 func (t *Traffic) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /counts", func(w http.ResponseWriter, _ *http.Request) {
@@ -16,8 +17,18 @@ func (t *Traffic) handler() http.Handler {
 		t.counts.reset(r.PathValue("namespace") + "/" + r.PathValue("service"))
 		w.WriteHeader(http.StatusNoContent)
 	})
+	mux.HandleFunc("POST /restart/kube-apiserver", t.restart)
 	mux.HandleFunc("/", t.byPath)
 	return mux
+}
+
+// restart answers once the API server is there again.
+func (t *Traffic) restart(w http.ResponseWriter, r *http.Request) {
+	if err := t.Restart(r.Context()); err != nil {
+		writeJSON(w, http.StatusInternalServerError, failure{err.Error()})
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func (t *Traffic) byPath(w http.ResponseWriter, r *http.Request) {

@@ -21,6 +21,9 @@ import (
 
 // Traffic answers requests to the Services of a lab.
 type Traffic struct {
+	// Restart restarts the API server.
+	Restart func(context.Context) error
+
 	client   kubernetes.Interface
 	slice    *Slice
 	services corelisters.ServiceLister
