@@ -45,10 +45,20 @@ const fatalRestarts = 3
 // Diagnose judges.
 type Group struct {
 	Name       string             // "Deployment app-canary"
+	Kind       string             // "Deployment"
+	Object     string             // name of a workload of another kind
 	Deployment *appsv1.Deployment // nil for other kinds
 	ReplicaSet *appsv1.ReplicaSet // the newest, nil if there is none yet
 	Pods       []*corev1.Pod      // of the newest ReplicaSet, or the current revision
 	Events     []*corev1.Event    // of all these; may be empty: they are fetched once something looks wrong
+
+	// Fewer: a workload of another kind has fewer pods than it is asked to have.
+	Fewer bool
+	// Failure is what a workload of another kind says of its own end.
+	Failure *Finding
+	// Claims are the PersistentVolumeClaims that the pods mount, by name, as far
+	// as they may be read. Events tell most of it too.
+	Claims map[string]*corev1.PersistentVolumeClaim
 
 	// Restarts are the restart counts per pod and container when the stage
 	// began. Missing is 0: pods created since.
@@ -109,6 +119,7 @@ type Finding struct {
 	Next        string    // one likely next action
 
 	restarts int32 // since the stage began; the most of all pods
+	whole    bool  // about the workload, although pods are named
 }
 
 // fatalFrom makes the finding hopeless from t on.
@@ -128,11 +139,11 @@ func Diagnose(g Group, now time.Time) []Finding {
 
 // findings are those of the workload and of each pod on its own.
 func findings(g Group, now time.Time) []*Finding {
-	found := []*Finding{createReplicaSet(g, now), createPods(g, now)}
+	found := []*Finding{g.Failure, createReplicaSet(g, now), createPods(g, now), createOthers(g, now)}
 	for _, pod := range judged(g.Pods) {
 		found = append(found, podFindings(g, pod, now)...)
 	}
-	return slices.DeleteFunc(found, func(f *Finding) bool { return f == nil })
+	return spareJob(g, slices.DeleteFunc(found, func(f *Finding) bool { return f == nil }))
 }
 
 // Hopeless says whether the workload cannot become ready without a change: its
@@ -149,7 +160,7 @@ func Hopeless(g Group, findings []Finding) bool {
 		if !f.Fatal {
 			continue
 		}
-		if len(f.Pods) == 0 {
+		if len(f.Pods) == 0 || f.whole {
 			return true
 		}
 		for _, name := range f.Pods {

@@ -151,7 +151,7 @@ func missingConfig(c container) *Finding {
 
 var syncsCache = regexp.MustCompile(`failed to sync .*cache`)
 
-var configuring = []hint{
+var configuring = []advice{
 	{"couldn't find key", "add the key to the ConfigMap or Secret, or correct it in the pod template"},
 	{"configmap", "add the ConfigMap to the manifests, or correct its name in the pod template"},
 	{"secret", "create the Secret in this namespace, or correct its name in the pod template"},
@@ -192,7 +192,7 @@ func isPermanent(message string) bool {
 var notInImage = regexp.MustCompile(`executable file not found|no such file or directory|[Pp]ermission denied|` +
 	`exec format error|[Nn]o command specified|is a directory|invalid capability`)
 
-var starting = []hint{
+var starting = []advice{
 	{"executable file not found", "correct command in the pod template: the image has no such program"},
 	{"no such file or directory", "correct command, workingDir or the mounts in the pod template: the image has no such file"},
 	{"ermission denied", "make the program executable in the image, or correct command in the pod template"},

@@ -100,11 +100,12 @@ func slow(g Group, pod *corev1.Pod, now time.Time) []*Finding {
 	return []*Finding{f}
 }
 
-// unscheduled explains a pod that no scheduler has looked at, or that waits for
-// its scheduling gates to be removed.
+// unscheduled explains a pod that no scheduler has looked at, that waits for its
+// scheduling gates to be removed, or at which the scheduler fails.
 //
-// Source: PodReasonSchedulingGated in k8s.io/api/core/v1.
-func unscheduled(_ Group, pod *corev1.Pod) *Finding {
+// Source: PodReasonSchedulingGated and PodReasonSchedulerError in
+// k8s.io/api/core/v1.
+func unscheduled(g Group, pod *corev1.Pod) *Finding {
 	scheduled := condition(pod, corev1.PodScheduled)
 	switch {
 	case pod.Spec.NodeName != "" || pod.Status.Phase != corev1.PodPending:
@@ -118,6 +119,15 @@ func unscheduled(_ Group, pod *corev1.Pod) *Finding {
 		f := about(pod, scheduled.Reason, "the pod waits for its scheduling gates: "+gates(pod))
 		f.Since = scheduled.LastTransitionTime.Time
 		f.Next = "see that the controller that removes the gates runs"
+		return f
+	case scheduled.Status == corev1.ConditionFalse: // the scheduler met an error
+		f := about(pod, cmp.Or(scheduled.Reason, "Pending"), "the pod is not scheduled: "+anonymous(pod, scheduled.Message))
+		f.Since = scheduled.LastTransitionTime.Time
+		f.Next = nextFor(scheduled.Message, scheduling)
+		if why, next := pendingClaim(g, pod); why != "" {
+			f.Message += "; " + why
+			f.Next = next
+		}
 		return f
 	}
 	return nil
@@ -150,7 +160,7 @@ func notPrepared(g Group, pod *corev1.Pod) *Finding {
 	return f
 }
 
-var preparing = []hint{
+var preparing = []advice{
 	{"references non-existent secret key", "add the key to the Secret, or correct it in the pod template"},
 	{"references non-existent config key", "add the key to the ConfigMap, or correct it in the pod template"},
 	{"configmap", "add the ConfigMap to the manifests, or correct its name in the pod template"},

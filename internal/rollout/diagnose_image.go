@@ -68,7 +68,7 @@ var (
 	noAccess    = regexp.MustCompile(`(?i)unauthorized|\bdenied\b|forbidden|authentication required|authorization failed|no basic auth credentials`)
 )
 
-var reaching = []hint{
+var reaching = []advice{
 	{"no space left", "free disk space on the node"},
 	{"x509", "make the nodes trust the registry's certificate"},
 	{"no such host", "check the registry's name, and the nodes' DNS"},

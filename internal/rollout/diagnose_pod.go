@@ -17,8 +17,10 @@ func podFindings(g Group, pod *corev1.Pod, now time.Time) []*Finding {
 	case corev1.PodFailed: // its containers say what was, not what is
 		return []*Finding{failedPhase(pod)}
 	}
-	if f := unschedulable(g, pod, now); f != nil {
-		return []*Finding{f}
+	for _, f := range []*Finding{lostClaim(g, pod), unschedulable(g, pod, now)} {
+		if f != nil {
+			return []*Finding{f}
+		}
 	}
 	var found []*Finding
 	for _, c := range containers(g, pod, now) {
@@ -93,6 +95,10 @@ func unschedulable(g Group, pod *corev1.Pod, now time.Time) *Finding {
 	f := about(pod, "Unschedulable", "no node takes the pod: "+anonymous(pod, message))
 	f.Since = scheduled.LastTransitionTime.Time
 	f.Next = nextFor(message, scheduling)
+	if why, next := pendingClaim(g, pod); why != "" {
+		f.Message += "; " + why
+		f.Next = next
+	}
 	if scalingUp(g, pod) {
 		f.Message += " (the cluster autoscaler is adding a node)"
 		f.Next = "wait for the node; if it takes longer than the stage may, raise ROLLSTEP_TIMEOUT"
@@ -120,10 +126,10 @@ func scalingUp(g Group, pod *corev1.Pod) bool {
 	return newest != nil && newest.Reason != "NotTriggerScaleUp"
 }
 
-// hint is a next action for messages that contain a text.
-type hint struct{ text, next string }
+// advice is a next action for messages that contain a text.
+type advice struct{ text, next string }
 
-var scheduling = []hint{
+var scheduling = []advice{
 	{"unbound immediate PersistentVolumeClaims", "look at the claim with kubectl describe pvc: its storage class may be missing or unable to provide a volume"},
 	{"persistentvolumeclaim", "create the PersistentVolumeClaim, or correct its name in the pod template"},
 	{"volume node affinity conflict", "the volume lives in another zone than the free nodes: add a node there, or use another volume"},
@@ -133,13 +139,14 @@ var scheduling = []hint{
 	{"node affinity/selector", "correct nodeSelector or nodeAffinity in the pod template, or label a node"},
 	{"anti-affinity", "relax podAntiAffinity in the pod template, or add a node"},
 	{"topology spread constraints", "relax topologySpreadConstraints in the pod template, or add a node"},
+	{"node(s) were unschedulable", "let a node take pods again (kubectl uncordon), or add a node"},
 	{"free ports", "remove hostPort from the pod template, or run fewer pods than nodes"},
 	{"", "look at the pod with kubectl describe pod"},
 }
 
-// nextFor is the action of the first hint whose text is in the message.
-func nextFor(message string, hints []hint) string {
-	for _, h := range hints {
+// nextFor is the action of the first advice whose text is in the message.
+func nextFor(message string, list []advice) string {
+	for _, h := range list {
 		if strings.Contains(message, h.text) {
 			return h.next
 		}

@@ -37,6 +37,39 @@ func createPods(g Group, now time.Time) *Finding {
 	return f.fatalFrom(latest(f.Since, newest(g.Pods)).Add(creationGrace(failure.Message)), now)
 }
 
+// createOthers is createPods for the kinds whose controllers say only by an
+// event that the server does not create their pods, as long as no newer pod has
+// come.
+//
+// Sources: FailedCreate in kubernetes/pkg/controller/statefulset/stateful_pod_control.go
+// and controller_utils.go (RealPodControl, for DaemonSets and Jobs).
+func createOthers(g Group, now time.Time) *Finding {
+	if !g.Fewer {
+		return nil
+	}
+	var last *corev1.Event
+	for _, e := range g.Events {
+		if e != nil && e.Reason == "FailedCreate" && e.InvolvedObject.Kind == g.Kind && e.InvolvedObject.Name == g.Object &&
+			(last == nil || lastTime(e).After(lastTime(last))) {
+			last = e
+		}
+	}
+	if last == nil || lastTime(last).Before(newest(g.Pods)) {
+		return nil
+	}
+	message := failedCreate.ReplaceAllString(oneLine(last.Message), "")
+	f := &Finding{
+		Reason:  "FailedCreate",
+		Message: "the pods cannot be created: " + podName.ReplaceAllString(message, ""),
+		Since:   latest(firstTime(last), newest(g.Pods)),
+		Next:    nextFor(message, creating),
+	}
+	return f.fatalFrom(f.Since.Add(creationGrace(message)), now)
+}
+
+// failedCreate is what controllers put before the server's words.
+var failedCreate = regexp.MustCompile(`^(create Pod \S+ in StatefulSet \S+ failed error|Error creating): `)
+
 func creationGrace(message string) time.Duration {
 	if retried.MatchString(message) {
 		return createGrace
@@ -49,7 +82,7 @@ var (
 	retried = regexp.MustCompile(`exceeded quota|failed calling webhook|Internal error|timeout|timed out|connection refused`)
 )
 
-var creating = []hint{
+var creating = []advice{
 	{"exceeded quota", "free quota in the namespace, raise it, or ask for less (maxSurge: 0 replaces pods without extra ones)"},
 	{"failed quota", "set the resources that the quota asks for in the pod template"},
 	{"failed calling webhook", "bring back the webhook's own pods: without it no pod is created"},

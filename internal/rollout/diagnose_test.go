@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 )
@@ -45,6 +47,10 @@ func load(t testing.TB, files ...string) Group {
 			case "Deployment":
 				g.Deployment = &appsv1.Deployment{}
 				o = g.Deployment
+			case "PersistentVolumeClaim":
+				claim := &corev1.PersistentVolumeClaim{}
+				o = claim
+				g.Claims = map[string]*corev1.PersistentVolumeClaim{"data": claim}
 			default:
 				t.Fatalf("%s: kind %q", file, meta.Kind)
 			}
@@ -52,6 +58,22 @@ func load(t testing.TB, files ...string) Group {
 		}
 	}
 	return g
+}
+
+// objects reads the objects of a file in testdata/objects.
+func objects(t testing.TB, file string, replace ...string) []*unstructured.Unstructured {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("testdata", "objects", file+".yaml"))
+	require.NoError(t, err)
+	var all []*unstructured.Unstructured
+	for doc := range strings.SplitSeq(strings.NewReplacer(replace...).Replace(string(content)), "\n---\n") {
+		o := &unstructured.Unstructured{}
+		json, err := yaml.YAMLToJSON([]byte(doc))
+		require.NoError(t, err)
+		require.NoError(t, o.UnmarshalJSON(json))
+		all = append(all, o)
+	}
+	return all
 }
 
 func files(names ...string) []string { return names }
@@ -125,7 +147,16 @@ func TestDiagnose(t *testing.T) {
 		"refused pods are fatal soon":   {files: files("pod-security"), reason: "FailedCreate", fatal: true, next: "securityContext"},
 		"missing service account":       {files: files("service-account"), reason: "FailedCreate", fatal: true, next: "ServiceAccount"},
 		"webhook without pods may heal": {files: files("webhook"), reason: "FailedCreate", until: "10:00:30", next: "webhook's own pods"},
-		"pod that only starts is fine":  {files: files("mount"), after: time.Hour},
+		"claim that lost its volume is fatal at once": {files: files("claim-pod", "claim-lost-event"), reason: "ClaimLost", fatal: true,
+			message: "PersistentVolumeClaim data has lost its volume: Bound claim has lost its PersistentVolume. Data on the volume is lost!", next: "restore the volume"},
+		"lost claim by its phase": {files: files("claim-pod", "claim-lost"), reason: "ClaimLost", fatal: true,
+			message: "PersistentVolumeClaim data has lost its volume", next: "restore the volume"},
+		"claim that lost its volume once and is bound again": {files: files("claim-pod", "claim-bound", "claim-lost-event"), reason: "Unschedulable", until: "10:00:31"},
+		"missing storage class explains an unschedulable pod": {files: files("claim-pod", "claim-class-event"), reason: "Unschedulable", until: "10:00:31",
+			message: `PersistentVolumeClaim data: storageclass.storage.k8s.io "fast" not found`, next: "create the storage class"},
+		"pending claim explains an unschedulable pod": {files: files("claim-pod", "claim-pending"), reason: "Unschedulable", until: "10:00:31",
+			message: `PersistentVolumeClaim data of storage class "slow" is pending`, next: "kubectl describe pvc"},
+		"pod that only starts is fine": {files: files("mount"), after: time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found := Diagnose(load(t, tt.files...), noon.Add(tt.after))

@@ -64,7 +64,7 @@ var always = []schema.GroupVersionResource{Deployments, ReplicaSets, Pods, Endpo
 func Watch(ctx context.Context, client dynamic.Interface, namespaces []string, more ...schema.GroupVersionResource) (*Watcher, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	w := &Watcher{changed: make(chan struct{}, 1), stop: stop}
-	var synced []cache.InformerSynced
+	var synced []cache.DoneChecker
 	for _, namespace := range namespaces {
 		for _, resource := range append(append([]schema.GroupVersionResource{}, always...), more...) {
 			informer, err := w.informer(client, resource, namespace)
@@ -72,7 +72,7 @@ func Watch(ctx context.Context, client dynamic.Interface, namespaces []string, m
 				stop(err)
 				return nil, err
 			}
-			synced = append(synced, informer.HasSynced)
+			synced = append(synced, informer.HasSyncedChecker())
 			go informer.RunWithContext(ctx)
 		}
 	}
@@ -191,9 +191,13 @@ func (w *Watcher) fail(err error) {
 	w.notify()
 }
 
-// settleView is how long changes are gathered before they are looked at: a
-// pod's start alone makes several.
-const settleView = 20 * time.Millisecond
+// Changes are gathered before they are looked at, a pod's start alone makes
+// several: for settleView, and where a look takes long for longer, up to
+// settleMost.
+const (
+	settleView = 20 * time.Millisecond
+	settleMost = 250 * time.Millisecond
+)
 
 // Until looks at the view whenever it changed, and at the latest after the time
 // that the last look asked for, until a look says done or fails.
@@ -205,11 +209,13 @@ func (w *Watcher) Until(ctx context.Context, look func(*View) (done bool, again 
 		if failed != nil {
 			return failed
 		}
+		began := time.Now()
 		v := w.View()
 		if w.Each != nil {
 			w.Each(v)
 		}
 		done, again, err := look(v)
+		took := time.Since(began)
 		if done || err != nil {
 			return err
 		}
@@ -223,7 +229,7 @@ func (w *Watcher) Until(ctx context.Context, look func(*View) (done bool, again 
 			timer.Stop()
 			select {
 			case <-ctx.Done():
-			case <-time.After(settleView):
+			case <-time.After(max(settleView, min(4*took, settleMost))):
 			}
 		}
 	}

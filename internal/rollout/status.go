@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -99,31 +98,6 @@ func owned(o metav1.Object, by types.UID) bool {
 	return ref != nil && ref.UID == by
 }
 
-// revisionAnnotation numbers a Deployment's ReplicaSets; the Deployment carries
-// that of its newest.
-const revisionAnnotation = "deployment.kubernetes.io/revision"
-
-// Group returns what Diagnose judges of a Deployment: its newest ReplicaSet
-// and that one's pods. Before the controller has seen the Deployment's newest
-// template there is none.
-func (v *View) Group(d *appsv1.Deployment) Group {
-	g := Group{Name: "Deployment " + d.Name, Deployment: d}
-	if d.Status.ObservedGeneration < d.Generation {
-		return g
-	}
-	newest := -1
-	for _, rs := range v.replicaSets {
-		revision, err := strconv.Atoi(rs.Annotations[revisionAnnotation])
-		if owned(rs, d.UID) && err == nil && revision > newest {
-			g.ReplicaSet, newest = rs, revision
-		}
-	}
-	if g.ReplicaSet != nil {
-		g.Pods = v.podsOf(map[types.UID]bool{g.ReplicaSet.UID: true})
-	}
-	return g
-}
-
 // Progress is how far a workload has come.
 type Progress struct {
 	Wanted, Updated, Available int
@@ -155,9 +129,15 @@ func Of(d *appsv1.Deployment) Progress {
 	return p
 }
 
-// OfOther judges any other object by kstatus. doomed is the reason why it will
-// never be done.
+// OfOther judges an object of any other kind by kstatus. doomed is the reason
+// why it will never be done.
 func OfOther(o *unstructured.Unstructured) (p Progress, doomed string) {
+	switch o.GetKind() {
+	case "Job":
+		return ofJob(o), ""
+	case "Pod":
+		return ofPod(o), ""
+	}
 	result, err := status.Compute(o)
 	if err != nil {
 		return Progress{Message: err.Error()}, ""
