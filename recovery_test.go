@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 
 // A rollback waits for no canary, whatever keeps it from coming up.
 func TestRollback_worksWhateverHoldsTheCanaryUp(t *testing.T) {
+	t.Parallel()
 	same := func(f labtest.Files) labtest.Files { return f }
 	for name, test := range map[string]struct {
 		tag     string
@@ -56,6 +58,7 @@ func podsAre(fulfil func(*corev1.Pod) bool) func(*labtest.Space) {
 // The stable has given pods to the canary, and gets them back although that
 // breaks, or although there is room only for as many pods as there are.
 func TestRollback_givesTheStableItsPodsBack(t *testing.T) {
+	t.Parallel()
 	quota := strings.ReplaceAll(fullQuota, `"3"`, `"6"`)
 	breaks := func(s *labtest.Space) { // what the canary needs goes, and its pods with it
 		s.Delete(labtest.ConfigMaps, "settings")
@@ -92,8 +95,10 @@ func TestRollback_givesTheStableItsPodsBack(t *testing.T) {
 
 // A promotion that was cancelled half way goes back as well as forth.
 func TestRollback_fromAHalfFinishedPromotion(t *testing.T) {
+	t.Parallel()
 	for name, gate := range map[string]func(*labtest.Space){
 		"with its record":    func(*labtest.Space) {},
+		"without its record": func(s *labtest.Space) { s.Delete(labtest.ConfigMaps, "rollstep-shop-app") },
 		"without the canary": func(s *labtest.Space) { s.Delete(labtest.Deployments, "app-canary") },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,12 +115,13 @@ func TestRollback_fromAHalfFinishedPromotion(t *testing.T) {
 			job.Cancel()
 			job.Exits(143)
 			gate(s)
-			p.Run("rollback").Succeeds("rolled back to release")
+			p.Run("rollback").Succeeds("rolled back to release", "(100.0 %) serve registry.gitlab.com/wuestkamp/k8s-deployment-example-app:v1")
 			guard.Check(8)
 			complete(t, s, "app", wanted)
 			assert.Equal(t, stable, s.Deployment("app").Spec)
 			assert.Empty(t, s.Leftovers())
 			s.Ask("app", 100, "v1")
+			p.Run("rollback").Succeeds("nothing to roll back")
 		})
 	}
 }
@@ -123,6 +129,7 @@ func TestRollback_fromAHalfFinishedPromotion(t *testing.T) {
 // Somebody deletes a Deployment in the middle of a rollout: the next stage,
 // whichever it is, brings back what it needs.
 func TestStages_goOnWithoutADeploymentThatSomebodyDeleted(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		deleted string
 		stages  [][]string
@@ -177,9 +184,59 @@ func TestRollback_withoutTheRecordRemovesAllThatTheCanaryBrought(t *testing.T) {
 	p.Run("rollback").Succeeds("nothing to roll back")
 }
 
+// Without its record a promoted release still goes back to the one before.
+func TestRollback_ofAPromotionWithoutTheRecord(t *testing.T) {
+	s := released(t, few(t, "v1", 3))
+	stable := s.Deployment("app").Spec
+	p := s.Pipeline(2, few(t, "v2", 3))
+	p.Run("canary").Succeeds()
+	p.Run("promote").Succeeds()
+	s.Delete(labtest.ConfigMaps, "rollstep-shop-app")
+	s.Pipeline(1, few(t, "v1", 3)).Run("rollback").Exits(step.ExitRefused, "this pipeline is outdated")
+	p.Run("rollback").Succeeds("the record is lost", "rolled back to release", "k8s-deployment-example-app:v1")
+	complete(t, s, "app", 3)
+	assert.Equal(t, stable, s.Deployment("app").Spec)
+}
+
+// A release in two namespaces is found in both without its record.
+func TestRollback_withoutTheRecordInTwoNamespaces(t *testing.T) {
+	s := space(t)
+	other := labtest.New(t, run)
+	files := func(tag string) labtest.Files {
+		f := few(t, tag, 3)
+		return f.With("other.yaml", strings.ReplaceAll(f["deploy.yaml"]+"---\n"+f["service.yaml"], "\nmetadata:\n", "\nmetadata:\n  namespace: "+other.Name+"\n"))
+	}
+	s.Pipeline(1, files("v1")).Run("canary").Succeeds("first release")
+	p := s.Pipeline(2, files("v2"))
+	p.Run("canary", "34%").Succeeds()
+	s.Delete(labtest.ConfigMaps, "rollstep-shop-app")
+	p.Run("rollback").Succeeds("the record is lost", "rolled back to release")
+	for _, space := range []*labtest.Space{s, s.At(other.Name)} {
+		complete(t, space, "app", 3)
+		assert.Empty(t, space.Leftovers())
+	}
+}
+
+// Nobody knows what was live before where its manifests are gone too: that is
+// said, and not that all is as it was.
+func TestRollback_saysWhatItDoesNotKnow(t *testing.T) {
+	s := released(t, few(t, "v1", 3))
+	p := s.Pipeline(2, few(t, "v2", 3))
+	p.Run("canary", "50%").Succeeds()
+	s.Delete(labtest.ConfigMaps, "rollstep-shop-app")
+	for _, secret := range s.List(labtest.Secrets) {
+		s.Delete(labtest.Secrets, secret.GetName())
+	}
+	job := p.Run("rollback").Succeeds("the canary is removed; the stable pods are as they were found", "3 of 3 pods (100.0 %) serve")
+	assert.NotContains(t, job.Log(), "rolled back to")
+	complete(t, s, "app", 3)
+	assert.Empty(t, s.Leftovers())
+}
+
 // Whoever changes a count or a template while a stage moves, the stage ends
 // where it was asked to.
 func TestCanary_endsAtItsWeightWhoeverScalesMeanwhile(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct{ of, patch string }{
 		"kubectl scale of the stable up":                  {"app", `{"spec":{"replicas":12}}`},
 		"kubectl scale of the stable down":                {"app", `{"spec":{"replicas":6}}`},
@@ -212,6 +269,7 @@ func TestCanary_endsAtItsWeightWhoeverScalesMeanwhile(t *testing.T) {
 // What somebody edits by hand at the gate does not outlive it: promote brings
 // what Git says, rollback what was promoted before.
 func TestGate_whatSomebodyEditsThere(t *testing.T) {
+	t.Parallel()
 	const hotfix = `{"spec":{"template":{"spec":{"containers":[{"name":"app","image":"registry.gitlab.com/wuestkamp/k8s-deployment-example-app:hotfix",` +
 		`"ports":[{"containerPort":5000}],"readinessProbe":{"httpGet":{"path":"/","port":5000}},"resources":{"limits":{"cpu":"100m","memory":"100Mi"}}}]}}}}`
 	for name, test := range map[string]struct {
@@ -251,14 +309,18 @@ func TestGate_whatSomebodyEditsThere(t *testing.T) {
 
 // The autoscaler changes its mind at the gate.
 func TestGate_whereAnAutoscalerChangesTheCount(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
-		min    string
-		stage  []string
-		counts [2]int
+		min, max int
+		stage    []string
+		counts   [2]int
 	}{
-		"up, then canary":   {"9", []string{"canary", "33%"}, [2]int{9, 3}},
-		"up, then rollback": {"9", []string{"rollback"}, [2]int{9, 0}},
-		"up, then promote":  {"9", []string{"promote"}, [2]int{9, 0}},
+		"up, then canary":     {9, 20, []string{"canary", "33%"}, [2]int{9, 3}},
+		"up, then rollback":   {9, 20, []string{"rollback"}, [2]int{9, 0}},
+		"up, then promote":    {9, 20, []string{"promote"}, [2]int{9, 0}},
+		"down, then canary":   {2, 4, []string{"canary", "25%"}, [2]int{4, 1}},
+		"down, then rollback": {2, 4, []string{"rollback"}, [2]int{4, 0}},
+		"down, then promote":  {2, 4, []string{"promote"}, [2]int{4, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			files := func(tag string) labtest.Files { return staged(t, tag).Edit("deploy.yaml", "  replicas: 10\n", "") }
@@ -269,10 +331,10 @@ func TestGate_whereAnAutoscalerChangesTheCount(t *testing.T) {
 			guard := s.Guard("app", 6)
 			p := s.Pipeline(2, files("v2"))
 			p.Run("canary", "50%").Succeeds()
-			s.Patch(labtest.Autoscalers, "app", `{"spec":{"minReplicas":`+test.min+`}}`)
-			s.AwaitReplicas("app", 9)
+			s.Patch(labtest.Autoscalers, "app", fmt.Sprintf(`{"spec":{"minReplicas":%d,"maxReplicas":%d}}`, test.min, test.max))
+			s.AwaitReplicas("app", test.counts[0])
 			p.Run(test.stage...).Succeeds()
-			guard.Check(6)
+			guard.Check(min(6, test.counts[0]))
 			assert.Equal(t, test.counts, counts(s, "app"))
 		})
 	}
@@ -280,6 +342,7 @@ func TestGate_whereAnAutoscalerChangesTheCount(t *testing.T) {
 
 // Pods die between two stages, one by one or with their node.
 func TestGate_wherePodsDie(t *testing.T) {
+	t.Parallel()
 	for name, kill := range map[string]func(*labtest.Space) []string{
 		"two of the stable": func(s *labtest.Space) []string { return s.PodsOf("app")[:2] },
 		"all of the canary": func(s *labtest.Space) []string { return s.PodsOf("app-canary") },

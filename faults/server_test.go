@@ -134,6 +134,16 @@ func TestStages_surviveABadServer(t *testing.T) {
 				forward.ServeHTTP(w, r.WithContext(ctx))
 			}
 		},
+		"watches that begin and send nothing": func() fault {
+			var silent atomic.Int32
+			return every(1, onlyWatches(func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
+				if silent.Add(1) > 2 {
+					forward.ServeHTTP(w, r)
+					return
+				}
+				silence(w, r)
+			}))
+		},
 		"a request that is never answered": func() fault {
 			var stalled atomic.Bool
 			return every(11, func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
@@ -151,6 +161,31 @@ func TestStages_surviveABadServer(t *testing.T) {
 			rollout(t, f)
 		})
 	}
+}
+
+// silence answers a watch with its headers, and then with nothing.
+func silence(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusOK)
+	_ = http.NewResponseController(w).Flush()
+	<-r.Context().Done()
+}
+
+// A server all of whose watches are silent ends a stage with that word, long
+// before the stage's own end, and nothing is changed.
+func TestStages_endWhereNoWatchSendsAnything(t *testing.T) {
+	t.Parallel()
+	p := &process{}
+	space := labtest.New(t, p.run)
+	space.Pipeline(1, staged(t, "v1")).Run("canary").Succeeds()
+	front := newProxy(t)
+	front.set(every(1, onlyWatches(func(w http.ResponseWriter, r *http.Request, _ http.Handler) { silence(w, r) })))
+	before := space.State()
+	job := space.Pipeline(2, staged(t, "v2")).With("KUBECONFIG="+front.kubeconfig, "ROLLSTEP_TIMEOUT=30m").Run("canary", "50%")
+	require.NotEqual(t, step.ExitDone, job.Wait(), "%s", job.Log())
+	require.Contains(t, job.Errors(), "the API server accepts watches but does not send what there is")
+	require.Contains(t, job.Errors(), "→ Run the job again")
+	space.Unchanged(before)
 }
 
 // failing makes every request from the k-th on a fault.

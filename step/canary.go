@@ -93,6 +93,14 @@ func (r *run) begin(ctx context.Context, rel *release, c design) error {
 	if err := r.baseline(ctx, rel); err != nil {
 		return err
 	}
+	if live := r.record.Live(); live != nil && r.options.Before == "" { // just adopted
+		r.options.Before = live.Hash
+		for _, o := range c.objects.objects {
+			if canary.IsDeployment(o) {
+				r.options.Mark(o)
+			}
+		}
+	}
 	old := r.record.Rollout
 	if old != nil && old.By.PipelineID != r.by.PipelineID {
 		r.log.Note("taking over the rollout of %s", old.By)

@@ -27,6 +27,9 @@ type design struct {
 // design decides what the canary consists of, and has the server check it.
 func (r *run) design(ctx context.Context, rel *release) (design, error) {
 	var d design
+	if live := r.record.Live(); live != nil {
+		r.options.Before = live.Hash
+	}
 	parts := canary.Parts(rel.previews)
 	around := map[string]canary.Surroundings{}
 	var mistakes []error
@@ -98,10 +101,13 @@ func (r *run) derive(rel *release, t track, around canary.Surroundings) []*unstr
 			objects = append(objects, r.options.Preview(s, string(r.Preview)))
 		}
 	}
-	// A canary that is there keeps its count until the move, but never shows
-	// a new version to more than the goal.
-	count := min(t.now.Canary, t.goal.Canary)
-	return append(objects, r.options.Deployment(t.part, count, t.was, copies))
+	d := r.options.Deployment(t.part, 0, t.was, copies)
+	if r.canaryOf(t.part, around) != nil {
+		// Its count is the move's, which never shows a new version to more than
+		// the goal: to apply it too would write each time.
+		unstructured.RemoveNestedField(d.Object, "spec", "replicas")
+	}
+	return append(objects, d)
 }
 
 func distinct(objects []*unstructured.Unstructured) []*unstructured.Unstructured {

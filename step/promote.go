@@ -108,7 +108,15 @@ func (r *run) replaceStable(ctx context.Context, rel *release) error {
 	if err := r.retire(ctx, tracks); err != nil {
 		return err
 	}
-	return r.remove(ctx, nil)
+	return r.remove(ctx, overtaken(ro.Created, rel))
+}
+
+// overtaken are the objects that an earlier release of the rollout brought and
+// the one that is promoted does not have.
+func overtaken(created []record.Object, rel *release) []record.Object {
+	return slices.DeleteFunc(slices.Clone(created), func(o record.Object) bool {
+		return slices.ContainsFunc(rel.previews, func(p cluster.Preview) bool { return sameObject(p.Manifest, o) })
+	})
 }
 
 func declared(rel *release, ref record.Object) bool {

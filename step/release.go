@@ -141,11 +141,11 @@ func (r *run) baseline(ctx context.Context, rel *release) error {
 		return err
 	}
 	hash := manifest.Hash(live)
-	secret, err := r.store.Keep(ctx, hash, packed)
-	if err != nil {
+	p := record.Promotion{Hash: hash, Images: slices.Sorted(maps.Keys(images)), At: now(), Adopted: true}
+	if p.Manifests, err = r.store.Keep(ctx, p, "", packed); err != nil {
 		return err
 	}
-	r.record.Adopt(record.Promotion{Hash: hash, Manifests: secret, Images: slices.Sorted(maps.Keys(images)), At: now()})
+	r.record.Adopt(p)
 	return nil
 }
 
@@ -189,7 +189,11 @@ func (r *run) keep(ctx context.Context, rel *release) (record.Promotion, error) 
 	if err != nil {
 		return p, err
 	}
-	p.Manifests, err = r.store.Keep(ctx, rel.hash, packed)
+	before := ""
+	if live := r.record.Live(); live != nil {
+		before = live.Hash
+	}
+	p.Manifests, err = r.store.Keep(ctx, p, before, packed)
 	return p, cluster.Explain(err)
 }
 

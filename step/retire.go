@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 
@@ -23,14 +22,13 @@ import (
 // the canaries that are there, each with the way back as its goal.
 func (r *run) inFlight(ctx context.Context) ([]track, error) {
 	known := map[record.Object]record.Workload{}
-	namespaces := map[string]bool{r.namespace: true}
 	if r.record.InFlight() {
 		for _, w := range r.record.Rollout.Workloads {
 			known[w.Object] = w
-			namespaces[w.Namespace] = true
 		}
 	}
-	for namespace := range namespaces {
+	namespaces := r.searched()
+	for _, namespace := range namespaces {
 		list, err := r.list(ctx, deployments, namespace, canary.ReleaseLabel+"="+r.Release)
 		if err != nil {
 			return nil, err
@@ -54,7 +52,7 @@ func (r *run) inFlight(ctx context.Context) ([]track, error) {
 			known[stable] = record.Workload{Object: stable, Was: was, Autoscaled: canary.Autoscaler(emptyObject(stable), hpas) != nil}
 		}
 	}
-	if err := r.watch(ctx, nil, slices.Sorted(maps.Keys(namespaces))...); err != nil {
+	if err := r.watch(ctx, nil, namespaces...); err != nil {
 		return nil, err
 	}
 	var tracks []track
@@ -166,14 +164,8 @@ func (r *run) swap(ctx context.Context, tracks []track) error {
 // remove deletes what was created for the canaries of the release, found by its
 // label, and the objects given.
 func (r *run) remove(ctx context.Context, created []record.Object) error {
-	namespaces := map[string]bool{r.namespace: true}
-	if r.record.InFlight() {
-		for _, w := range r.record.Rollout.Workloads {
-			namespaces[w.Namespace] = true
-		}
-	}
 	var refs []record.Object
-	for namespace := range namespaces {
+	for _, namespace := range r.searched() {
 		for _, resource := range []schema.GroupVersionResource{deployments, services,
 			corev1.SchemeGroupVersion.WithResource("configmaps"), corev1.SchemeGroupVersion.WithResource("secrets")} {
 			objects, err := r.list(ctx, resource, namespace, canary.ReleaseLabel+"="+r.Release)

@@ -3,7 +3,6 @@ package step
 import (
 	"context"
 
-	"gitlab.com/rollstep/rollstep/internal/canary"
 	"gitlab.com/rollstep/rollstep/internal/record"
 )
 
@@ -11,17 +10,24 @@ import (
 // it, from a promoted release to the one promoted before.
 func rollback(ctx context.Context, r *run) error {
 	r.check("the record allows a rollback by this pipeline")
+	if err := r.recall(ctx); err != nil {
+		return err
+	}
 	nothing, err := r.record.AllowRollback(r.by)
 	if err != nil {
 		return err
 	}
+	known := true
 	if !r.record.InFlight() {
-		lost, err := r.list(ctx, deployments, r.namespace, canary.ReleaseLabel+"="+r.Release)
+		lost, err := r.lostCanaries(ctx)
 		switch {
 		case err != nil:
 			return err
 		case len(lost) > 0:
 			r.log.Note("the record knows no rollout, but there is a canary of this release: it is rolled back")
+			if known, err = r.resume(ctx, lost); err != nil {
+				return err
+			}
 		case nothing != "":
 			r.prune(ctx) // a job that was cancelled at its end may have left this
 			r.nothing("", "nothing to roll back: %s", nothing)
@@ -35,9 +41,13 @@ func rollback(ctx context.Context, r *run) error {
 		return err
 	}
 	r.reportServing()
-	if live := r.record.Live(); live != nil {
+	live := r.record.Live()
+	switch {
+	case !known:
+		r.verdict("", "the canary is removed; the stable pods are as they were found: without the record nobody knows which release was live before")
+	case live != nil:
 		r.verdict("", "rolled back to release %s", describePromotion(*live))
-	} else {
+	default:
 		r.verdict("", "rolled back")
 	}
 	return nil

@@ -45,6 +45,8 @@ type run struct {
 	extra   map[schema.GroupVersionResource]bool
 	before  restarts
 
+	recalled map[string]bool // namespaces of releases that a lost record had
+
 	generations map[record.Object]int64                 // of what this run wrote
 	servicesIn  map[string][]*unstructured.Unstructured // by namespace, as listed
 	// together: several workloads start at once and may wait for each other.
@@ -90,6 +92,9 @@ func Run(ctx context.Context, c Config, loaded error, log *gitlab.Log, version s
 	err = stage.run(ctx, r)
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, context.Canceled) {
 		r.reportServing()
+		if errors.Is(cause, errOutOfTime) && !errors.Is(err, errOutOfTime) && ExitCode(err) == ExitFailed {
+			return failed(hint.Errorf(hint.Of(errOutOfTime), "%w; %w", err, cause)) // what took the time
+		}
 		return cause // why the requests failed: a signal, the lost lock, the time
 	}
 	return err

@@ -18,6 +18,9 @@ const (
 	// that a rollback needs no record.
 	StableAnnotation = "rollstep.gitlab.io/stable"
 	WasAnnotation    = "rollstep.gitlab.io/stable-replicas"
+	// BeforeAnnotation is the hash of the release that was live before the
+	// rollout, as far as it is known, for where the record is lost.
+	BeforeAnnotation = "rollstep.gitlab.io/release-before"
 	// RecordAnnotation names the namespace of the release's record.
 	RecordAnnotation = "rollstep.gitlab.io/record-namespace"
 	// configAnnotation on the canary's pods changes with the copies of their
@@ -34,6 +37,7 @@ type Options struct {
 	TrackLabel string // key of the label whose value is "canary" on the canary track
 	App, Env   string // for GitLab's annotations; "" for none
 	Namespace  string // of the record
+	Before     string // hash of the release before the rollout; "" if there is none
 }
 
 // Owns says whether a live object was created for a canary of this release.
@@ -53,6 +57,7 @@ func (o Options) Deployment(p Part, replicas, was int, copies []*unstructured.Un
 		WasAnnotation:    strconv.Itoa(was),
 		RecordAnnotation: o.Namespace,
 	}))
+	o.Mark(d)
 	spec, _, _ := unstructured.NestedMap(d.Object, "spec")
 	if spec == nil {
 		spec = map[string]any{}
@@ -83,6 +88,13 @@ func (o Options) Deployment(p Part, replicas, was int, copies []*unstructured.Un
 	})
 	d.Object["spec"] = spec
 	return d
+}
+
+// Mark says on a canary Deployment which release was live before.
+func (o Options) Mark(d *unstructured.Unstructured) {
+	if o.Before != "" {
+		d.SetAnnotations(with(d.GetAnnotations(), map[string]string{BeforeAnnotation: o.Before}))
+	}
 }
 
 // Copy is a changed ConfigMap or Secret under the canary's name: the stable's

@@ -59,6 +59,27 @@ func (s *Space) Guard(service string, n int) *Guard {
 	return g
 }
 
+// Users begins to send requests to a Service all the time, and watches nothing:
+// for where the API server goes away meanwhile.
+func (s *Space) Users(service string) *Guard {
+	s.t.Helper()
+	ctx, stop := context.WithCancel(s.context())
+	g := &Guard{space: s, service: service, stop: stop, answers: map[string]int{}}
+	g.request(ctx)
+	s.t.Cleanup(g.end)
+	return g
+}
+
+// CheckAnswers checks that every request was answered.
+func (g *Guard) CheckAnswers() {
+	g.space.t.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := g.space.t
+	assert.Empty(t, g.failures[:min(5, len(g.failures))], "%d requests failed", len(g.failures))
+	assert.NotEmpty(t, g.answers, "nobody asked")
+}
+
 func (g *Guard) end() {
 	g.stop()
 	g.running.Wait()
@@ -100,8 +121,9 @@ func (g *Guard) count(slices map[string]*unstructured.Unstructured) {
 	g.min, g.max = min(g.min, ready), max(g.max, ready)
 }
 
-func readyEndpoints(slices map[string]*unstructured.Unstructured) map[string]bool {
-	ready := map[string]bool{}
+// readyEndpoints are the pods at the addresses that get traffic.
+func readyEndpoints(slices map[string]*unstructured.Unstructured) map[string]string {
+	ready := map[string]string{}
 	for _, slice := range slices {
 		endpoints, _, _ := unstructured.NestedSlice(slice.Object, "endpoints")
 		for _, e := range endpoints {
@@ -109,7 +131,7 @@ func readyEndpoints(slices map[string]*unstructured.Unstructured) map[string]boo
 			is, said, _ := unstructured.NestedBool(endpoint, "conditions", "ready")
 			addresses, _, _ := unstructured.NestedStringSlice(endpoint, "addresses")
 			if (is || !said) && len(addresses) > 0 {
-				ready[addresses[0]] = true
+				ready[addresses[0]], _, _ = unstructured.NestedString(endpoint, "targetRef", "name")
 			}
 		}
 	}
@@ -150,11 +172,11 @@ func (g *Guard) request(ctx context.Context) {
 					return
 				case <-ticker.C:
 				}
-				version, err := g.space.ask(ctx, g.service)
+				a, err := g.space.ask(ctx, g.service)
 				if ctx.Err() != nil {
 					return
 				}
-				g.note(version, err)
+				g.note(a.Version, err)
 			}
 		})
 	}
@@ -225,11 +247,10 @@ func (g *Guard) Answers() map[string]int {
 func (g *Guard) Check(least int) {
 	g.space.t.Helper()
 	g.catchUp()
+	g.CheckAnswers()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t := g.space.t
 	assert.True(t, g.reached, "Service %s never had %d ready endpoints", g.service, g.from)
 	assert.GreaterOrEqual(t, g.min, least, "fewest ready endpoints of Service %s", g.service)
-	assert.Empty(t, g.failures[:min(5, len(g.failures))], "%d requests failed", len(g.failures))
-	assert.NotEmpty(t, g.answers, "nobody asked")
 }

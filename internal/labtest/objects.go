@@ -32,6 +32,8 @@ var (
 	Services            = Resource{Version: "v1", Resource: "services"}
 	Pods                = Resource{Version: "v1", Resource: "pods"}
 	Nodes               = Resource{Version: "v1", Resource: "nodes"}
+	Volumes             = Resource{Version: "v1", Resource: "persistentvolumes"}
+	Claims              = Resource{Version: "v1", Resource: "persistentvolumeclaims"}
 	Quotas              = Resource{Version: "v1", Resource: "resourcequotas"}
 	Events              = Resource{Version: "v1", Resource: "events"}
 	Deployments         = Resource{Group: "apps", Version: "v1", Resource: "deployments"}
@@ -53,7 +55,7 @@ var (
 // objects of that kind belong to no namespace.
 func (s *Space) of(resource Resource) dynamic.ResourceInterface {
 	switch resource {
-	case Namespaces, Nodes, ClusterRoles, ClusterRoleBindings, Definitions, PriorityClasses, AdmissionPolicies, AdmissionBindings:
+	case Namespaces, Nodes, Volumes, ClusterRoles, ClusterRoleBindings, Definitions, PriorityClasses, AdmissionPolicies, AdmissionBindings:
 		return s.lab.admin.Resource(resource)
 	}
 	return s.lab.admin.Resource(resource).Namespace(s.Name)

@@ -163,6 +163,10 @@ func (r *Record) GiveUp(hash string) {
 	r.Phase, r.Rollout = RolledBack, nil
 }
 
+// IsNew says that nothing is remembered: of a release that was never run, or
+// whose record was lost.
+func (r *Record) IsNew() bool { return r.Phase == "" && len(r.Promoted) == 0 && len(r.History) == 0 }
+
 // Live returns the newest promoted release, or nil.
 func (r *Record) Live() *Promotion {
 	if len(r.Promoted) == 0 {

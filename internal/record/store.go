@@ -3,13 +3,16 @@ package record
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
 
@@ -136,25 +139,94 @@ func (s *Store) metadata(name string) map[string]any {
 // maxManifests is what an object may hold in etcd, less its own metadata.
 const maxManifests = 1 << 20
 
-// Keep stores the packed manifests of the release with that hash and returns
-// the name of the Secret that holds them.
-func (s *Store) Keep(ctx context.Context, hash string, packed []byte) (string, error) {
-	name := s.Name() + "-" + Short(hash)
+// promotionAnnotation says of a kept release what the record does, so that a
+// lost record can be recalled.
+const promotionAnnotation = "rollstep.gitlab.io/promotion"
+
+// keptPromotion is what promotionAnnotation holds.
+type keptPromotion struct {
+	Promotion
+	Before string `json:"before,omitempty"` // hash of the release that was live
+}
+
+// Keep stores the packed manifests of a release that is about to be promoted in
+// place of the one with hash before ("" for none), and returns the name of the
+// Secret that holds them.
+func (s *Store) Keep(ctx context.Context, p Promotion, before string, packed []byte) (string, error) {
+	p.Manifests = s.Name() + "-" + Short(p.Hash)
 	if len(packed) > maxManifests*3/4 {
 		return "", hint.Errorf("Split the release into smaller ones, each with its own ROLLSTEP_RELEASE",
 			"the manifests are too large to be kept for a rollback (%d KiB compressed)", len(packed)>>10)
 	}
+	about, err := json.Marshal(keptPromotion{p, before})
+	if err != nil {
+		return "", err
+	}
 	secret := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1",
 		"kind":       "Secret",
-		"metadata":   s.metadata(name),
+		"metadata":   s.metadata(p.Manifests),
 		"data":       map[string]any{"manifests": base64.StdEncoding.EncodeToString(packed)},
 	}}
-	_, err := s.client.Resource(secrets).Namespace(s.namespace).Create(ctx, secret, metav1.CreateOptions{})
+	secret.SetAnnotations(map[string]string{promotionAnnotation: string(about)})
+	ri := s.client.Resource(secrets).Namespace(s.namespace)
+	_, err = ri.Create(ctx, secret, metav1.CreateOptions{})
+	if errors.IsAlreadyExists(err) && p.Hash != before { // promoted before, and again
+		patch := map[string]any{"metadata": map[string]any{"annotations": secret.GetAnnotations()}}
+		var body []byte
+		if body, err = json.Marshal(patch); err == nil {
+			_, err = ri.Patch(ctx, p.Manifests, types.MergePatchType, body, metav1.PatchOptions{})
+		}
+	}
 	if err != nil && !errors.IsAlreadyExists(err) {
 		return "", fmt.Errorf("keeping the manifests for a rollback: %w", err)
 	}
-	return name, nil
+	return p.Manifests, nil
+}
+
+// Recall returns the releases whose manifests are kept, the newest first, as a
+// record that was lost had them; the newest may not have been promoted in full.
+// The one that each replaced stands behind it, whatever the clocks said.
+func (s *Store) Recall(ctx context.Context) ([]Promotion, error) {
+	list, err := s.client.Resource(secrets).Namespace(s.namespace).List(ctx, metav1.ListOptions{LabelSelector: Label + "=" + s.release})
+	if err != nil {
+		return nil, err
+	}
+	var kept []keptPromotion
+	for _, secret := range list.Items {
+		var p keptPromotion
+		if json.Unmarshal([]byte(secret.GetAnnotations()[promotionAnnotation]), &p) == nil && p.Hash != "" {
+			kept = append(kept, p)
+		}
+	}
+	return inOrder(kept), nil
+}
+
+// inOrder sorts kept releases, the newest first: that of the latest time, those
+// that it replaced one after the other, and any that replaced it although the
+// clock of its job was behind; then what is left, by time.
+func inOrder(kept []keptPromotion) []Promotion {
+	slices.SortStableFunc(kept, func(a, b keptPromotion) int { return b.At.Compare(a.At) })
+	var order []keptPromotion
+	take := func(at int, which func(keptPromotion) bool) bool {
+		i := slices.IndexFunc(kept, which)
+		if i < 0 {
+			return false
+		}
+		order = slices.Insert(order, at, kept[i])
+		kept = slices.Delete(kept, i, i+1)
+		return true
+	}
+	take(0, func(keptPromotion) bool { return true })
+	for len(order) > 0 && take(len(order), func(p keptPromotion) bool { return p.Hash == order[len(order)-1].Before }) {
+	}
+	for len(order) > 0 && take(0, func(p keptPromotion) bool { return p.Before == order[0].Hash }) {
+	}
+	var promotions []Promotion
+	for _, p := range slices.Concat(order, kept) {
+		promotions = append(promotions, p.Promotion)
+	}
+	return promotions
 }
 
 // Kept returns the packed manifests of a promoted release.
