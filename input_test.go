@@ -73,7 +73,7 @@ func TestBadInput_isExplainedAndChangesNothing(t *testing.T) {
 			files: good, variables: []string{"ROLLSTEP_MANIFESTS=/nowhere/k8s"}, says: []string{"ROLLSTEP_MANIFESTS", "/nowhere/k8s"},
 		},
 		"an empty directory of manifests": {files: labtest.Files{"README.md": "nothing"}, says: []string{"k8s holds no Kubernetes objects"}},
-		"a wrong stage":                   {files: good, args: []string{"cannary"}, says: []string{`"cannary"`, "plan, apply, canary, promote, rollback, sweep, status"}},
+		"a wrong stage":                   {files: good, args: []string{"cannary"}, says: []string{`"cannary"`, "plan, apply, canary, promote, rollback, sweep, rbac, status"}},
 		"a wrong stage from the job":      {files: good, variables: []string{"CI_JOB_STAGE=deploy"}, args: []string{}, says: []string{`"deploy"`, "CI_JOB_STAGE"}},
 		"an unknown variable":             {files: good, variables: []string{"ROLLSTEP_WIEGHT=20"}, says: []string{"ROLLSTEP_WIEGHT"}},
 		"a duration without a unit":       {files: good, variables: []string{"ROLLSTEP_TIMEOUT=90"}, says: []string{"ROLLSTEP_TIMEOUT", `"90"`}},

@@ -150,11 +150,15 @@ func TestPlan_namesMissingPermissions(t *testing.T) {
 func forbid(t *testing.T, s *labtest.Space, resource string) {
 	t.Helper()
 	rules := labtest.ExampleRules(t)
+	i := slices.IndexFunc(rules, func(r rbacv1.PolicyRule) bool { return slices.Contains(r.Resources, resource) })
+	require.GreaterOrEqual(t, i, 0)
+	was := rules[i]
 	for i := range rules {
-		rules[i].Resources = slices.DeleteFunc(rules[i].Resources, func(r string) bool { return r == resource })
+		rules[i].Resources = slices.DeleteFunc(slices.Clone(rules[i].Resources), func(r string) bool { return r == resource })
 	}
 	rules = slices.DeleteFunc(rules, func(r rbacv1.PolicyRule) bool { return len(r.Resources) == 0 })
 	patch, err := json.Marshal(map[string]any{"rules": rules})
 	require.NoError(t, err)
 	s.Patch(labtest.Roles, "rollstep-ci", string(patch))
+	s.AwaitForbidden(was, resource)
 }

@@ -224,17 +224,21 @@ func (r *run) caughtUp(ctx context.Context, refs ...record.Object) error {
 				continue
 			}
 			if gone, err := r.gone(ctx, v, ref); !gone || err != nil {
-				return false, heartbeat, err
+				return false, unseenFor, err
 			}
 		}
 		return true, 0, nil
 	})
 }
 
+// unseenFor is how long a watch may take to show an object that was written,
+// before it is looked for.
+const unseenFor = time.Second
+
 // gone says whether an object that this run wrote is not only not seen yet, but
 // was deleted since.
 func (r *run) gone(ctx context.Context, v *rollout.View, ref record.Object) (bool, error) {
-	if r.generations[ref] == 0 || v.Generation(ref.Kind, ref.Namespace, ref.Name) > 0 {
+	if r.generations[ref] == 0 || v.Generation(ref.Kind, ref.Namespace, ref.Name) > 0 || time.Since(r.written[ref]) < unseenFor {
 		return false, nil
 	}
 	live, err := r.cluster.Get(ctx, emptyObject(ref))

@@ -200,5 +200,5 @@ func (r *run) patch(ctx context.Context, w record.Object, patch string) error {
 // wrote remembers which generation of an object this run made: what is seen of
 // earlier ones says nothing about it.
 func (r *run) wrote(ref record.Object, o *unstructured.Unstructured) {
-	r.generations[ref] = o.GetGeneration()
+	r.generations[ref], r.written[ref] = o.GetGeneration(), time.Now()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"gitlab.com/rollstep/rollstep/internal/rollout"
 	"gitlab.com/rollstep/rollstep/internal/split"
 )
 
@@ -76,6 +77,9 @@ func (r *run) moveOnce(ctx context.Context, tracks []track, until time.Time) err
 			if nexts[i] == tracks[i].now {
 				continue
 			}
+			if err := r.awaitRoom(ctx, tracks[i], nexts[i], until); err != nil {
+				return err
+			}
 			r.log.Printf("%s: %d stable + %d canary pods", tracks[i].stable.Name, nexts[i].Stable, nexts[i].Canary)
 			grown, err := r.ask(ctx, &tracks[i], nexts[i])
 			if err != nil {
@@ -87,6 +91,30 @@ func (r *run) moveOnce(ctx context.Context, tracks []track, until time.Time) err
 			return err
 		}
 	}
+}
+
+// awaitRoom waits, where there is no room for more pods, until those on their way
+// out are gone: a ReplicaSet that cannot create one tries again ever less often.
+func (r *run) awaitRoom(ctx context.Context, t track, next split.Counts, until time.Time) error {
+	if !t.noRoom || next.Stable <= t.now.Stable && next.Canary <= t.now.Canary {
+		return nil
+	}
+	ctx, cancel := context.WithDeadlineCause(ctx, until, errOutOfTime)
+	defer cancel()
+	progress := progress{log: r.log, at: time.Now()}
+	return r.watcher.Until(ctx, func(v *rollout.View) (bool, time.Duration, error) {
+		leaving := 0
+		for _, name := range []string{t.stable.Name, t.canary.Name} {
+			if d := v.Deployment(t.stable.Namespace, name); d != nil {
+				pods := v.Pods(d)
+				leaving += len(pods) - len(alive(pods))
+			}
+		}
+		if leaving == 0 {
+			return true, 0, nil
+		}
+		return false, progress.say([]string{fmt.Sprintf("%s: %d pods on their way out", t.stable.Name, leaving)}), nil
+	})
 }
 
 // neededBy are the pods that must serve before a track is lowered: those of the

@@ -39,9 +39,9 @@ var ownPermissions = []permission{
 
 // manifestVerbs are what the stages do with an object that the manifests
 // contain: update takes it over from kubectl apply, list reads many at once.
-// Workloads are watched besides.
+// Workloads and autoscalers are watched besides.
 func manifestVerbs(o *unstructured.Unstructured) []string {
-	if isWorkload(o) {
+	if isWorkload(o) || isAutoscaler(o) {
 		return []string{"get", "list", "watch", "create", "update", "patch", "delete"}
 	}
 	return []string{"get", "list", "create", "update", "patch", "delete"}

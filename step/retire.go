@@ -1,6 +1,7 @@
 package step
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -156,28 +157,32 @@ func (r *run) swap(ctx context.Context, tracks []track) error {
 		if _, err := r.ask(ctx, t, split.Counts{Stable: there, Canary: t.now.Canary}); err != nil {
 			return err
 		}
-		t.limits = split.Limits{Most: t.now.Total(), Least: max(0, t.now.Total()-1)}
+		t.limits, t.noRoom = split.Limits{Most: t.now.Total(), Least: max(0, t.now.Total()-1)}, true
 	}
 	return r.move(ctx, tracks, r.end)
 }
 
+// ofCanaries are the resources of what is created for canaries.
+var ofCanaries = []schema.GroupVersionResource{deployments, services,
+	corev1.SchemeGroupVersion.WithResource("configmaps"), corev1.SchemeGroupVersion.WithResource("secrets")}
+
 // remove deletes what was created for the canaries of the release, found by its
 // label, and the objects given.
 func (r *run) remove(ctx context.Context, created []record.Object) error {
-	var refs []record.Object
+	refs := slices.Clone(created)
 	for _, namespace := range r.searched() {
-		for _, resource := range []schema.GroupVersionResource{deployments, services,
-			corev1.SchemeGroupVersion.WithResource("configmaps"), corev1.SchemeGroupVersion.WithResource("secrets")} {
-			objects, err := r.list(ctx, resource, namespace, canary.ReleaseLabel+"="+r.Release)
-			if err != nil {
-				return err
-			}
-			for _, o := range objects {
-				refs = append(refs, objectOf(o))
-			}
+		found := make([][]*unstructured.Unstructured, len(ofCanaries))
+		errs := cluster.Each(len(ofCanaries), func(i int) (err error) {
+			found[i], err = r.list(ctx, ofCanaries[i], namespace, canary.ReleaseLabel+"="+r.Release)
+			return err
+		})
+		if err := cmp.Or(errs...); err != nil { // one says it all
+			return err
+		}
+		for _, o := range slices.Concat(found...) {
+			refs = append(refs, objectOf(o))
 		}
 	}
-	refs = append(refs, created...)
 	for _, ref := range refs {
 		r.forget(ref)
 	}

@@ -48,6 +48,7 @@ type run struct {
 	recalled map[string]bool // namespaces of releases that a lost record had
 
 	generations map[record.Object]int64                 // of what this run wrote
+	written     map[record.Object]time.Time             // when it wrote it last
 	servicesIn  map[string][]*unstructured.Unstructured // by namespace, as listed
 	// together: several workloads start at once and may wait for each other.
 	together bool
@@ -67,9 +68,9 @@ func Run(ctx context.Context, c Config, loaded error, log *gitlab.Log, version s
 	defer cancel()
 	r := &run{
 		Config: c, log: log, report: newReport(c, version, began), by: c.By(), changes: stage.changes, began: began, work: work, end: end,
-		generations: map[record.Object]int64{},
-		options:     canary.Options{Release: c.Release, TrackLabel: c.TrackLabel, App: c.CI.ProjectSlug, Env: c.CI.Environment},
-		servicesIn:  map[string][]*unstructured.Unstructured{},
+		generations: map[record.Object]int64{}, written: map[record.Object]time.Time{},
+		options:    canary.Options{Release: c.Release, TrackLabel: c.TrackLabel, App: c.CI.ProjectSlug, Env: c.CI.Environment},
+		servicesIn: map[string][]*unstructured.Unstructured{},
 	}
 	defer func() { r.leave(err) }()
 	r.check("the configuration and the manifests can be read")

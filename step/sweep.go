@@ -96,7 +96,8 @@ func (r *run) of(release string) *run {
 	other.options.Release = release
 	other.store = record.NewStore(r.cluster.Dynamic, r.namespace, release)
 	other.watcher, other.viewed, other.before = nil, nil, nil
-	other.generations, other.servicesIn = map[record.Object]int64{}, map[string][]*unstructured.Unstructured{}
+	other.generations, other.written = map[record.Object]int64{}, map[record.Object]time.Time{}
+	other.servicesIn = map[string][]*unstructured.Unstructured{}
 	return &other
 }
 

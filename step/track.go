@@ -24,6 +24,7 @@ type track struct {
 	autoscaled bool // an HPA decides the stable's count
 	now, goal  split.Counts
 	limits     split.Limits
+	noRoom     bool // no pod can be created before another one is gone
 
 	stableServices, canaryServices []string
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -110,22 +111,50 @@ func (s *Space) Cordon(node string) {
 	s.Patch(Nodes, node, `{"spec":{"unschedulable":true}}`)
 }
 
+// AwaitForbidden waits until user ci may no longer do with a resource, such as
+// pods/log, what a rule allowed. The API server learns of a changed Role a moment
+// later, which nothing tells but the question.
+func (s *Space) AwaitForbidden(rule rbacv1.PolicyRule, resource string) {
+	s.t.Helper()
+	name, part, _ := strings.Cut(resource, "/")
+	review := object("authorization.k8s.io/v1", "SubjectAccessReview", "", map[string]any{"spec": map[string]any{
+		"user": "ci",
+		"resourceAttributes": map[string]any{
+			"namespace": s.Name, "verb": rule.Verbs[0], "group": rule.APIGroups[0], "resource": name, "subresource": part,
+		},
+	}})
+	s.try("it is still allowed", func(ctx context.Context) bool {
+		answer, err := s.lab.admin.Resource(subjectAccessReviews).Create(ctx, review, metav1.CreateOptions{})
+		require.NoError(s.t, err)
+		allowed, _, err := unstructured.NestedBool(answer.Object, "status", "allowed")
+		require.NoError(s.t, err)
+		return !allowed
+	})
+}
+
+var subjectAccessReviews = Resource{Group: "authorization.k8s.io", Version: "v1", Resource: "subjectaccessreviews"}
+
 // AwaitRefusal waits until the API server refuses to create an object. A policy
 // holds a moment after it was created, which nothing tells but a try.
 func (s *Space) AwaitRefusal(resource Resource, text string) {
 	s.t.Helper()
 	o := &unstructured.Unstructured{}
 	require.NoError(s.t, yaml.Unmarshal([]byte(text), &o.Object))
+	s.try("it is still created", func(ctx context.Context) bool {
+		_, err := s.of(resource).Create(ctx, o, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err != nil && ctx.Err() == nil
+	})
+}
+
+// try asks again and again, where nothing can be watched.
+func (s *Space) try(otherwise string, done func(context.Context) bool) {
+	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.context(), hangGuard)
 	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
-	for {
-		_, err := s.of(resource).Create(ctx, o, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		require.NoError(s.t, ctx.Err(), "it is still created")
-		if err != nil {
-			return
-		}
+	for !done(ctx) {
+		require.NoError(s.t, ctx.Err(), otherwise)
 		<-again.C
 	}
 }
