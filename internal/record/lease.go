@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -88,39 +89,43 @@ type observation struct {
 	said    time.Time
 }
 
+// claims bounds how often a lease is claimed at once, where others are quicker.
+const claims = 5
+
 // try takes the lease if it is free. It returns the lease of whoever holds it.
-func (l *Lock) try(ctx context.Context, seen *observation) (*unstructured.Unstructured, error) {
+func (l *Lock) try(ctx context.Context, seen *observation) (live *unstructured.Unstructured, err error) {
 	ri := l.leases()
-	live, err := ri.Get(ctx, l.store.Name(), metav1.GetOptions{})
-	if errors.IsNotFound(err) {
-		created, err := ri.Create(ctx, l.claim(nil), metav1.CreateOptions{})
-		if errors.IsAlreadyExists(err) {
-			return l.try(ctx, seen)
+	for i := range claims {
+		live, err = ri.Get(ctx, l.store.Name(), metav1.GetOptions{})
+		switch {
+		case errors.IsNotFound(err):
+			l.lease, err = ri.Create(ctx, l.claim(nil), metav1.CreateOptions{})
+		case err != nil || l.isHeld(live, seen):
+			return live, err
+		case i > 0 && field(live, "holderIdentity") == l.id: // the answer was lost on the way
+			l.lease = live
+			return nil, nil
+		default:
+			l.lease, err = ri.Update(ctx, l.claim(live), metav1.UpdateOptions{})
 		}
-		l.lease = created
+		// Somebody was quicker, or this claim itself.
+		if !errors.IsConflict(err) && !errors.IsAlreadyExists(err) {
+			return nil, err
+		}
+	}
+	if live == nil {
 		return nil, err
 	}
-	if err != nil {
-		return nil, err
-	}
-	holder := field(live, "holderIdentity")
+	return live, nil
+}
+
+// isHeld says whether somebody else holds a lease that has not run out.
+func (l *Lock) isHeld(live *unstructured.Unstructured, seen *observation) bool {
 	if renewal := field(live, "renewTime"); renewal != seen.renewal || seen.at.IsZero() {
 		seen.renewal, seen.at = renewal, time.Now()
 	}
-	if holder != "" && holder != l.id && time.Since(seen.at) < leaseTime && !longExpired(live) {
-		return live, nil
-	}
-	updated, err := ri.Update(ctx, l.claim(live), metav1.UpdateOptions{})
-	if errors.IsConflict(err) {
-		// It may have been this claim that was first, its answer lost on the way.
-		live, err = ri.Get(ctx, l.store.Name(), metav1.GetOptions{})
-		if err != nil || field(live, "holderIdentity") != l.id {
-			return live, err
-		}
-		updated = live
-	}
-	l.lease = updated
-	return nil, err
+	holder := field(live, "holderIdentity")
+	return holder != "" && holder != l.id && time.Since(seen.at) < leaseTime && !longExpired(live)
 }
 
 // longExpired spares the wait for a lease that ran out so long ago that no
@@ -244,8 +249,8 @@ func describe(lease *unstructured.Unstructured) (holder string, by *By) {
 	if t, err := time.Parse(metav1.RFC3339Micro, field(lease, "acquireTime")); err == nil {
 		since = ", since " + t.UTC().Format("15:04:05 UTC")
 	}
-	if err := json.Unmarshal([]byte(lease.GetAnnotations()[holderAnnotation]), &by); err != nil {
-		return field(lease, "holderIdentity") + since, nil
+	if err := json.Unmarshal([]byte(lease.GetAnnotations()[holderAnnotation]), &by); err != nil || by == nil {
+		return cmp.Or(field(lease, "holderIdentity"), "another job") + since, nil
 	}
 	return by.String() + since, by
 }
