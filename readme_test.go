@@ -27,6 +27,7 @@ func TestExample_hasTheRoleThatRollstepPrints(t *testing.T) {
 	is, err := os.ReadFile("examples/staged/rbac.yaml")
 	require.NoError(t, err)
 	assert.Equal(t, want.String(), string(is), "ROLLSTEP_MANIFESTS=examples/staged/k8s rollstep rbac > examples/staged/rbac.yaml")
+	assert.Contains(t, readme(t), "```yaml\n"+want.String()+"```", "the Role in README.md")
 }
 
 func readme(t *testing.T) string {
