@@ -69,7 +69,7 @@ func TestDiagnosis_endsHopelessWorkloadsOfOtherKindsEarly(t *testing.T) {
 			[]string{"StatefulSet db cannot become ready: the pods cannot be created: ", `serviceaccount "nobody" not found`, "→ add the ServiceAccount"},
 		},
 		"a DaemonSet without its image": {strings.ReplaceAll(agent, "TAG", "v1-image-missing"), []string{
-			"DaemonSet agent cannot become ready: container agent cannot pull its image agent:v1-image-missing", "pod agent-",
+			"DaemonSet agent cannot become ready: container agent cannot pull its image agent:v1-image-missing", ": not found",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
