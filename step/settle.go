@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"gitlab.com/rollstep/rollstep/internal/hint"
@@ -74,10 +75,17 @@ func countRestarts(v *rollout.View, targets []target) int {
 		if d == nil {
 			continue
 		}
-		for _, p := range v.Pods(d) {
-			for _, c := range p.Status.ContainerStatuses {
-				n += int(c.RestartCount)
-			}
+		n += restartsOf(v.Pods(d), nil)
+	}
+	return n
+}
+
+// restartsOf counts the restarts of the pods' containers, less those before.
+func restartsOf(pods []*corev1.Pod, before restarts) int {
+	n := 0
+	for _, p := range pods {
+		for _, c := range p.Status.ContainerStatuses {
+			n += int(c.RestartCount - before[p.UID][c.Name])
 		}
 	}
 	return n

@@ -92,12 +92,7 @@ func (r *run) checkRestarts(tracks []track) {
 		if d == nil || t.goal.Canary == 0 {
 			continue
 		}
-		restarts := 0
-		for _, p := range v.Pods(d) {
-			for _, c := range p.Status.ContainerStatuses {
-				restarts += int(c.RestartCount - r.before[p.UID][c.Name])
-			}
-		}
+		restarts := restartsOf(v.Pods(d), r.before)
 		failure := ""
 		if restarts > 0 {
 			failure = fmt.Sprintf("containers of %s restarted during this stage (%d times)", t.canary.Name, restarts)

@@ -115,12 +115,7 @@ func row(v *rollout.View, d *appsv1.Deployment, name, track string) []string {
 	for _, c := range d.Spec.Template.Spec.Containers {
 		images = append(images, c.Image)
 	}
-	restarts := 0
-	for _, p := range v.Pods(d) {
-		for _, c := range p.Status.ContainerStatuses {
-			restarts += int(c.RestartCount)
-		}
-	}
+	restarts := restartsOf(v.Pods(d), nil)
 	return []string{name, track, fmt.Sprintf("%d/%d", d.Status.ReadyReplicas, rollout.Of(d).Wanted), fmt.Sprint(restarts), strings.Join(images, ", ")}
 }
 
