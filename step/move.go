@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+
 	"gitlab.com/rollstep/rollstep/internal/rollout"
 	"gitlab.com/rollstep/rollstep/internal/split"
 )
@@ -85,6 +87,11 @@ func (r *run) moveOnce(ctx context.Context, tracks []track, until time.Time) err
 			if err != nil {
 				return err
 			}
+			if tracks[i].noRoom && len(grown) > 0 {
+				if err := r.insist(ctx, tracks[i], until); err != nil {
+					return err
+				}
+			}
 			raised = append(raised, grown...)
 		}
 		if err := r.awaitUntil(ctx, raised, until); err != nil {
@@ -94,7 +101,7 @@ func (r *run) moveOnce(ctx context.Context, tracks []track, until time.Time) err
 }
 
 // awaitRoom waits, where there is no room for more pods, until those on their way
-// out are gone: a ReplicaSet that cannot create one tries again ever less often.
+// out are gone.
 func (r *run) awaitRoom(ctx context.Context, t track, next split.Counts, until time.Time) error {
 	if !t.noRoom || next.Stable <= t.now.Stable && next.Canary <= t.now.Canary {
 		return nil
@@ -115,6 +122,55 @@ func (r *run) awaitRoom(ctx context.Context, t track, next split.Counts, until t
 		}
 		return false, progress.say([]string{fmt.Sprintf("%s: %d pods on their way out", t.stable.Name, leaving)}), nil
 	})
+}
+
+// insists bounds how often stable pods that are not created are asked for again,
+// after a second first, and after heartbeats in the end.
+const insists = 7
+
+// insist waits until the stable pods that t asks for are there, and asks again
+// while they are not: quotas learn late of pods that have gone, and a ReplicaSet
+// that could not create a pod tries again ever less often, but at once when its
+// count changes. What does not come at all is for the wait that follows to explain.
+func (r *run) insist(ctx context.Context, t track, until time.Time) error {
+	ctx, cancel := context.WithDeadlineCause(ctx, until, errOutOfTime)
+	defer cancel()
+	wanted := t.now.Stable
+	there := func(d *appsv1.Deployment) bool { return int(d.Status.Replicas) >= wanted }
+	for pause, tries := time.Second, 0; ; pause, tries = min(2*pause, heartbeat), tries+1 {
+		done, err := r.stableIs(ctx, t, pause, there)
+		if done || err != nil || tries == insists {
+			return err
+		}
+		d := r.watcher.View().Deployment(t.stable.Namespace, t.stable.Name)
+		if d == nil {
+			return nil
+		}
+		r.log.Printf("  %s: %d of %d pods were created, asking again", t.stable.Name, d.Status.Replicas, wanted)
+		if err := r.scale(ctx, t.stable, int(d.Status.Replicas)); err != nil {
+			return err
+		}
+		// The two changes of the count must not become none.
+		if _, err := r.stableIs(ctx, t, heartbeat, func(*appsv1.Deployment) bool { return true }); err != nil {
+			return err
+		}
+		if err := r.scale(ctx, t.stable, wanted); err != nil {
+			return err
+		}
+	}
+}
+
+// stableIs waits at most for a time until its controller has seen this run's last
+// write to the stable Deployment, and it is as said.
+func (r *run) stableIs(ctx context.Context, t track, most time.Duration, as func(*appsv1.Deployment) bool) (done bool, err error) {
+	end := time.Now().Add(most)
+	err = r.watcher.Until(ctx, func(v *rollout.View) (bool, time.Duration, error) {
+		d := v.Deployment(t.stable.Namespace, t.stable.Name)
+		done = d != nil && d.Status.ObservedGeneration >= r.generations[t.stable] && as(d)
+		left := time.Until(end)
+		return done || left <= 0, left, nil
+	})
+	return done, err
 }
 
 // neededBy are the pods that must serve before a track is lowered: those of the
