@@ -72,5 +72,8 @@ func scenarios(t *testing.T) []scenario {
 			run(s.Pipeline(1, configured(t, "blue")), "canary")
 			run(s.Pipeline(2, configured(t, "red")), "canary", "25%")
 		}, []string{"promote"}, func(t *testing.T) labtest.Files { return configured(t, "red") }, 4, 2},
+		{"plan at the gate", half, []string{"plan"}, v2, 4, 2},
+		{"status at the gate", half, []string{"status"}, v2, 4, 2},
+		{"sweep of a canary", half, []string{"sweep"}, v2, 4, 3},
 	}
 }

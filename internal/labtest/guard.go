@@ -242,6 +242,25 @@ func (g *Guard) Answers() map[string]int {
 	return maps.Clone(g.answers)
 }
 
+// Fewest is the smallest number of endpoints that were ready together.
+func (g *Guard) Fewest() int {
+	g.space.t.Helper()
+	g.catchUp()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.min
+}
+
+// Requests counts the requests so far.
+func (g *Guard) Requests() (answered, failed int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, n := range g.answers {
+		answered += n
+	}
+	return answered, len(g.failures)
+}
+
 // Check checks that there were never fewer than least ready endpoints, and that
 // every request was answered.
 func (g *Guard) Check(least int) {

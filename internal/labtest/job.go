@@ -175,6 +175,9 @@ func (p Pipeline) Start(args ...string) *Job {
 // Cancel does to the job what a cancel in GitLab does.
 func (j *Job) Cancel() { j.cancel(&step.Interruption{Code: step.ExitTerminated}) }
 
+// Ended is closed when the job has ended.
+func (j *Job) Ended() <-chan struct{} { return j.ended }
+
 // Wait waits for the job's end and returns its exit code.
 func (j *Job) Wait() int {
 	j.t.Helper()
