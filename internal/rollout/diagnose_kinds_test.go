@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -159,6 +160,28 @@ func TestExplainService(t *testing.T) {
 		"app":    "NoPodSelected: Service app selects no pod: none has the labels app=ap (there are pods with app=app)",
 		"public": "NoAddress: Service public of type LoadBalancer has no address yet: Error syncing load balancer: no quota",
 	}, said)
+}
+
+func TestExplainService_countsReadyPodsThatAreNoEndpoints(t *testing.T) {
+	v := &View{slices: []*discoveryv1.EndpointSlice{{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Labels: map[string]string{discoveryv1.LabelServiceName: "fine"}},
+		Endpoints:  []discoveryv1.Endpoint{{TargetRef: &corev1.ObjectReference{Kind: "Pod", Name: "app-1"}}},
+	}}}
+	for name, ready := range map[string]corev1.ConditionStatus{"app-1": "True", "app-2": "True", "app-3": "False", "app-4": "True"} {
+		p := pod(name, "", map[string]string{"app": "app"})
+		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}
+		v.pods = append(v.pods, p)
+		if name == "app-4" {
+			p.DeletionTimestamp = &metav1.Time{Time: noon}
+		}
+	}
+	fine := objects(t, "services")[1]
+	found := v.ExplainService(fine, nil)
+	require.Len(t, found, 1)
+	assert.Equal(t, "EndpointsLate", found[0].Reason)
+	assert.Contains(t, found[0].Message, "Service fine does not send traffic to all of its ready pods yet (missing: 1)")
+	v.slices[0].Endpoints = append(v.slices[0].Endpoints, discoveryv1.Endpoint{TargetRef: &corev1.ObjectReference{Kind: "Pod", Name: "app-2"}})
+	assert.Empty(t, v.ExplainService(fine, nil))
 }
 
 func TestEventLines_mergesThoseOfSeveralPods(t *testing.T) {

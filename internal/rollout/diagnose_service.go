@@ -12,11 +12,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
-// ExplainService says at the deadline why nobody reaches a Service: its
-// selector picks no pod, or no load balancer has given it an address. The first
-// is no failure by itself: a Service may be there before its pods.
+// ExplainService says at the deadline why nobody reaches a Service, or not all of
+// its pods: its selector picks no pod, no load balancer has given it an address, or
+// ready pods have not become endpoints. The first is no failure by itself: a
+// Service may be there before its pods.
 //
-// Source: krane's kubernetes_resource/service.rb.
+// Source: krane's kubernetes_resource/service.rb; the back-off of endpoints is
+// maxSyncBackOff in Kubernetes' pkg/controller/endpointslice.
 func (v *View) ExplainService(o *unstructured.Unstructured, events []*corev1.Event) []Finding {
 	s := &corev1.Service{}
 	if runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, s) != nil {
@@ -28,6 +30,13 @@ func (v *View) ExplainService(o *unstructured.Unstructured, events []*corev1.Eve
 			Reason:  "NoPodSelected",
 			Message: fmt.Sprintf("Service %s selects no pod: none has the labels %s%s", s.Name, labels.Set(s.Spec.Selector), v.nearest(s)),
 			Next:    "correct the Service's selector, or the labels in the pod template",
+		})
+	}
+	if late := v.lateFor(s); late > 0 {
+		found = append(found, Finding{
+			Reason:  "EndpointsLate",
+			Message: fmt.Sprintf("Service %s does not send traffic to all of its ready pods yet (missing: %d): the cluster's EndpointSlice controller is late, or backs off for up to 17 minutes after many changes at once", s.Name, late),
+			Next:    fmt.Sprintf("run the job again; any change of the Service makes the controller look again (kubectl annotate service %s looked=again)", s.Name),
 		})
 	}
 	if s.Spec.Type == corev1.ServiceTypeLoadBalancer && len(s.Status.LoadBalancer.Ingress) == 0 {
@@ -46,6 +55,19 @@ func (v *View) ExplainService(o *unstructured.Unstructured, events []*corev1.Eve
 		found = append(found, f)
 	}
 	return found
+}
+
+// lateFor counts the ready pods that a Service selects and that are none of its
+// endpoints.
+func (v *View) lateFor(s *corev1.Service) int {
+	endpoints := v.readyPods(s.Namespace, s.Name)
+	late := 0
+	for _, p := range v.pods {
+		if p.Namespace == s.Namespace && p.DeletionTimestamp == nil && Selects(s.Spec.Selector, p.Labels) && isTrue(p, corev1.PodReady) && !endpoints[p.Name] {
+			late++
+		}
+	}
+	return late
 }
 
 func (v *View) selectsAny(s *corev1.Service) bool {

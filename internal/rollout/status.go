@@ -118,11 +118,11 @@ func Of(d *appsv1.Deployment) Progress {
 	case p.Updated < p.Wanted:
 		p.Message = fmt.Sprintf("%d of %d pods updated", p.Updated, p.Wanted)
 	case int(d.Status.Replicas) > p.Updated:
-		p.Message = fmt.Sprintf("%d old pods still to go", int(d.Status.Replicas)-p.Updated)
+		p.Message = fmt.Sprintf("old pods still to go: %d", int(d.Status.Replicas)-p.Updated)
 	case p.Available < p.Wanted:
 		p.Message = fmt.Sprintf("%d of %d pods available", p.Available, p.Wanted)
 	case p.Available > p.Wanted:
-		p.Message = fmt.Sprintf("%d surplus pods still to go", p.Available-p.Wanted)
+		p.Message = fmt.Sprintf("surplus pods still to go: %d", p.Available-p.Wanted)
 	default:
 		p.Done = true
 	}
