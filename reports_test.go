@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -198,4 +199,15 @@ func TestLog_staysShort(t *testing.T) {
 		}
 	}
 	assert.NotNil(t, s.Get(labtest.ConfigMaps, "settings-999"))
+}
+
+// Nor does the number of pods make it longer. It is too busy for others beside it.
+func TestLog_staysShortWithAThousandPods(t *testing.T) {
+	s := labtest.New(t, run)
+	for i, run := range []struct{ tag, stage string }{{"v1", "canary"}, {"v2", "canary"}, {"v2", "status"}, {"v2", "promote"}} {
+		job := s.Pipeline(1+min(i, 1), few(t, run.tag, 1000)).With("ROLLSTEP_TIMEOUT=20m", "ROLLSTEP_WEIGHT=50").Start(run.stage)
+		job.WaitAtMost(20 * time.Minute)
+		assert.Less(t, len(job.Succeeds().Log()), 20_000, "bytes of the log of %s", run.stage)
+		assert.Less(t, len(job.Report("report.html")), 200_000, "bytes of the page of %s", run.stage)
+	}
 }

@@ -47,6 +47,9 @@ func TestStatus_isTheEvidenceAtTheGate(t *testing.T) {
 	assert.Regexp(t, `^app stable 8 0 none 0 in 5 pods$`, row(t, job.Log(), "app", "stable", "8"))
 	assert.Regexp(t, `^app-canary canary 2 [2-9]\d* BackOff \(\d+\).* [1-9]\d* in 2 pods$`, row(t, job.Log(), "app-canary", "canary", "2"))
 	assert.NotContains(t, job.Log(), "GET /health 200")
+	for _, evidence := range []string{"Since the canary began", "BackOff (", "ERROR cannot reach the payment service"} {
+		assert.Contains(t, job.Report("report.html"), evidence)
+	}
 	assert.Regexp(t, `UTC canary 20 % [0-9a-f]{10} pipeline #2 \(job canary 20%, ann\)`, strings.Join(strings.Fields(job.Log()), " "), "who did what when")
 	s.Unchanged(before)
 }

@@ -16,19 +16,15 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"gitlab.com/rollstep/rollstep/internal/cluster"
+	"gitlab.com/rollstep/rollstep/internal/gitlab"
 	"gitlab.com/rollstep/rollstep/internal/record"
 )
 
 // evidence is what is known of one track since the canary began: what the
 // person at the gate decides by.
 type evidence struct {
-	name, track string
-	pods        []*corev1.Pod
-	restarts    int
-	warnings    []string // of events, equal ones once
-	sampled     int      // pods whose logs were read
-	errors      int      // lines that look like errors in these
-	lines       []string // some of them
+	gitlab.Evidence
+	pods []*corev1.Pod
 }
 
 const (
@@ -47,18 +43,14 @@ func (r *run) gather(ctx context.Context, tracks []track, since time.Time) []*ev
 	events := r.warningsSince(ctx, since)
 	var all []*evidence
 	for _, t := range tracks {
-		for _, side := range []struct {
-			object record.Object
-			track  string
-		}{{t.stable, "stable"}, {t.canary, "canary"}} {
-			d := v.Deployment(side.object.Namespace, side.object.Name)
+		for i, object := range []record.Object{t.stable, t.canary} {
+			d := v.Deployment(object.Namespace, object.Name)
 			if d == nil {
 				continue
 			}
-			e := &evidence{name: d.Name, track: side.track, pods: alive(v.Pods(d))}
-			e.restarts = restartsSince(e.pods, since)
-			e.warnings = warningsOf(events, e.pods, d.UID)
-			all = append(all, e)
+			pods := alive(v.Pods(d))
+			all = append(all, &evidence{pods: pods, Evidence: gitlab.Evidence{Deployment: d.Name, Canary: i > 0, Pods: len(pods),
+				Restarts: restartsSince(pods, since), Warnings: warningsOf(events, pods, d.UID)}})
 		}
 	}
 	r.readLogs(ctx, all, since)
@@ -69,21 +61,26 @@ func alive(pods []*corev1.Pod) []*corev1.Pod {
 	return slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return p.DeletionTimestamp != nil })
 }
 
-// restartsSince counts the restarts of containers since a time, as far as their
-// status tells: of older pods only whether the last one was since.
 func restartsSince(pods []*corev1.Pod, since time.Time) int {
 	n := 0
 	for _, p := range pods {
 		for _, c := range p.Status.ContainerStatuses {
-			switch ended := c.LastTerminationState.Terminated; {
-			case p.CreationTimestamp.After(since):
-				n += int(c.RestartCount)
-			case ended != nil && ended.FinishedAt.After(since):
-				n++
-			}
+			n += restarted(p, c, since)
 		}
 	}
 	return n
+}
+
+// restarted counts the restarts of a container since a time, as far as its status
+// tells: of an older pod only whether the last one was since.
+func restarted(pod *corev1.Pod, c corev1.ContainerStatus, since time.Time) int {
+	switch ended := c.LastTerminationState.Terminated; {
+	case pod.CreationTimestamp.After(since):
+		return int(c.RestartCount)
+	case ended != nil && ended.FinishedAt.After(since):
+		return 1
+	}
+	return 0
 }
 
 func (r *run) warningsSince(ctx context.Context, since time.Time) []*corev1.Event {
@@ -157,20 +154,17 @@ func (r *run) readLogs(ctx context.Context, all []*evidence, since time.Time) {
 	}
 	for _, err := range cluster.Each(len(reads), func(i int) error {
 		e, pod := reads[i].e, reads[i].pod
-		for _, c := range pod.Spec.Containers {
-			body, err := r.cluster.Raw(ctx, "/api/v1/namespaces/"+pod.Namespace+"/pods/"+pod.Name+"/log", url.Values{
-				"container": {c.Name}, "limitBytes": {fmt.Sprint(logBytes)},
-				"sinceTime": {since.UTC().Format(time.RFC3339)},
-			})
+		for _, c := range pod.Status.ContainerStatuses {
+			log, err := r.logSince(ctx, pod, c, since)
 			if err != nil {
 				return fmt.Errorf("the log of pod %s: %w", pod.Name, err)
 			}
 			mu.Lock()
-			e.count(string(body))
+			e.count(log)
 			mu.Unlock()
 		}
 		mu.Lock()
-		e.sampled++
+		e.Sampled++
 		mu.Unlock()
 		return nil
 	}) {
@@ -181,15 +175,38 @@ func (r *run) readLogs(ctx context.Context, all []*evidence, since time.Time) {
 	}
 }
 
+// logSince is the log of a container since a time, also of the run that ended
+// before its restart.
+func (r *run) logSince(ctx context.Context, pod *corev1.Pod, c corev1.ContainerStatus, since time.Time) (string, error) {
+	runs := []string{"false"}
+	// A container that waits for its restart still has the log of the run that ended.
+	if restarted(pod, c, since) > 0 && c.State.Waiting == nil {
+		runs = append(runs, "true")
+	}
+	var log strings.Builder
+	for _, previous := range runs {
+		body, err := r.cluster.Raw(ctx, "/api/v1/namespaces/"+pod.Namespace+"/pods/"+pod.Name+"/log", url.Values{
+			"container": {c.Name}, "limitBytes": {fmt.Sprint(logBytes)},
+			"sinceTime": {since.UTC().Format(time.RFC3339)}, "previous": {previous},
+		})
+		if err != nil {
+			return "", err
+		}
+		log.Write(body)
+		log.WriteByte('\n')
+	}
+	return log.String(), nil
+}
+
 // count adds the error-looking lines of a log.
 func (e *evidence) count(log string) {
 	for line := range strings.Lines(log) {
 		if !looksLikeError.MatchString(line) {
 			continue
 		}
-		e.errors++
-		if line = strings.TrimSpace(line); len(e.lines) < sampleLines && !slices.Contains(e.lines, line) {
-			e.lines = append(e.lines, line[:min(len(line), 200)])
+		e.Errors++
+		if line = strings.TrimSpace(line); len(e.Lines) < sampleLines && !slices.Contains(e.Lines, line) {
+			e.Lines = append(e.Lines, line[:min(len(line), 200)])
 		}
 	}
 }
@@ -203,23 +220,13 @@ func (r *run) reportEvidence(ctx context.Context, tracks []track, since time.Tim
 	r.log.Printf("since the canary began, %s ago:", time.Since(since).Round(time.Second))
 	rows := [][]string{{"DEPLOYMENT", "TRACK", "PODS", "RESTARTS", "WARNING EVENTS", "ERROR-LOOKING LOG LINES"}}
 	for _, e := range all {
-		warnings := strings.Join(e.warnings, ", ")
-		if warnings == "" {
-			warnings = "none"
-		}
-		lines := "no log read"
-		if e.sampled > 0 {
-			lines = fmt.Sprintf("%d in %d pods", e.errors, e.sampled)
-			if e.sampled == 1 {
-				lines = fmt.Sprintf("%d in 1 pod", e.errors)
-			}
-		}
-		rows = append(rows, []string{e.name, e.track, fmt.Sprint(len(e.pods)), fmt.Sprint(e.restarts), warnings, lines})
+		r.report.Evidence = append(r.report.Evidence, e.Evidence)
+		rows = append(rows, []string{e.Deployment, e.Track(), fmt.Sprint(e.Pods), fmt.Sprint(e.Restarts), e.Events(), e.Logs()})
 	}
 	r.log.Table(rows)
 	for _, e := range all {
-		for _, line := range e.lines {
-			r.log.Printf("  %s: %s", e.name, line)
+		for _, line := range e.Lines {
+			r.log.Printf("  %s: %s", e.Deployment, line)
 		}
 	}
 }

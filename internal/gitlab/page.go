@@ -75,6 +75,7 @@ func (p *page) sections() []g.Node {
 		p.previews(),
 		p.warnings(),
 		p.timelines(),
+		p.evidence(),
 		p.changes(),
 		p.diagnoses(),
 		p.checks(),

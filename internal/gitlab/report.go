@@ -29,6 +29,7 @@ type Report struct {
 	Warnings       []string
 	Checks         []Check
 	Timelines      []Timeline
+	Evidence       []Evidence
 	Changes        []Change
 	Unchanged      int // objects that stay as they are
 	Diagnoses      []Diagnosis
@@ -110,6 +111,18 @@ type Sample struct {
 	At       time.Time
 	Ready    []int    // pods, by series; missing ones are 0
 	Achieved *float64 // share of the canary, in percent; nil where no Service tells it
+}
+
+// Evidence is what is known of one track of a workload since the canary began, for
+// the person at the gate.
+type Evidence struct {
+	Deployment     string
+	Canary         bool
+	Pods, Restarts int
+	Warnings       []string // events with how many of them: "BackOff (3)"
+	Sampled        int      // pods whose logs were read
+	Errors         int      // lines of these logs that look like errors
+	Lines          []string // some of them
 }
 
 // Change is what a stage does, or would do, to an object.

@@ -272,6 +272,12 @@ func statusReport() *Report {
 	r.Next = "promote, another weight, or rollback"
 	r.Asked, r.Achieved = new(20.0), new(18.2)
 	r.StableImages, r.CanaryImages = []string{v1}, []string{v2}
+	r.Evidence = []Evidence{
+		{Deployment: "app", Pods: 9, Sampled: 5, Errors: 1, Lines: []string{`2026-03-17T14:01:07Z ERROR upstream timed out after 30s (GET /cart)`}},
+		{Deployment: "app-canary", Canary: true, Pods: 2, Restarts: 3, Warnings: []string{"BackOff (4)", "Unhealthy (2)"}, Sampled: 2, Errors: 41,
+			Lines: []string{`2026-03-17T14:02:40Z ERROR payment provider: unknown key "retries.backoff"`, `2026-03-17T14:02:52Z ERROR payment provider: giving up after 5 tries`}},
+		{Deployment: "search-canary", Canary: true},
+	}
 	r.Previews = []Link{{"Service app-canary", "http://203.0.113.9:30080/"}, {"namespace shop: Service search-canary", ""}}
 	r.Serving = []Serving{
 		{"app", []ImageShare{{v1, 9, 81.8}, {v2, 2, 18.2}}},
@@ -308,6 +314,7 @@ func hostileReport() *Report {
 		Timelines: []Timeline{{Workload: x, Wanted: 3, Asked: new(-1.0), Series: []Series{{x, true}, {x, false}},
 			Samples: []Sample{{when, []int{1, -2, 3}, new(200.0)}, {when.Add(-time.Hour), nil, nil}, {when.Add(time.Second), []int{5, 5}, nil}, {when.Add(time.Minute), nil, nil}}}},
 		Changes:   []Change{{x, x, x, "+" + x + "\n-" + x + "\n\n@@ " + x}},
+		Evidence:  []Evidence{{Deployment: x, Warnings: []string{x}, Sampled: -1, Lines: []string{x}}},
 		Diagnoses: []Diagnosis{{x, x}}, History: []Event{{when, x, x, x, "javascript:alert(7)"}},
 		Holder: &script, EnvironmentURL: "JavaScript:alert(8)", URL: "vbscript:x",
 	}
@@ -330,6 +337,7 @@ func largeReport() *Report {
 		r.Warnings = append(r.Warnings, strings.Repeat("<warning> ", 200))
 		r.Diagnoses = append(r.Diagnoses, Diagnosis{name, strings.Repeat("→ \"log\"\n", 10_000)})
 		r.StableImages = append(r.StableImages, fmt.Sprintf("registry.example.com/shop/app-%d:v1", i))
+		r.Evidence = append(r.Evidence, Evidence{Deployment: name, Warnings: []string{strings.Repeat("BackOff ", 20)}, Lines: []string{strings.Repeat("error ", 10_000)}})
 		r.Previews = append(r.Previews, Link{name, "https://example.com/" + strings.Repeat("a", i)})
 	}
 	r.Timelines = nil
