@@ -152,7 +152,7 @@ func (sc scenario) trial(t *testing.T, k int, w when, s syscall.Signal, want str
 	if sc.least > 0 {
 		guard = space.Guard("app", sc.least)
 	}
-	front := newProxy(t)
+	front := newProxy(space)
 	hit := make(chan struct{})
 	front.set(strike(p, k, w, s, hit))
 	// The same job's id: another one would wait for the lock to run out.

@@ -1,21 +1,11 @@
 package faults
 
 import (
-	"fmt"
-	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httputil"
-	"net/url"
-	"os"
-	"path/filepath"
 	"sync"
-	"testing"
 
-	"github.com/stretchr/testify/require"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
+	"gitlab.com/rollstep/rollstep/internal/labtest"
 )
 
 // proxy stands between one run of rollstep and the lab's API server, acts as
@@ -36,26 +26,12 @@ type fault func(n int, w http.ResponseWriter, r *http.Request, forward http.Hand
 // abort breaks the connection without an answer.
 func abort() { panic(http.ErrAbortHandler) }
 
-func newProxy(t *testing.T) *proxy {
-	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("LAB_CI_KUBECONFIG"))
-	require.NoError(t, err, "LAB_CI_KUBECONFIG: run make test, or lab run -- go test ./...")
-	transport, err := rest.TransportFor(config)
-	require.NoError(t, err)
-	target, err := url.Parse(config.Host)
-	require.NoError(t, err)
-	p := &proxy{forward: httputil.NewSingleHostReverseProxy(target)}
-	p.forward.Transport = transport
-	p.forward.FlushInterval = -1                    // watches
-	p.forward.ErrorLog = log.New(io.Discard, "", 0) // broken connections are the purpose
-	p.forward.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { abort() }
-	server := httptest.NewUnstartedServer(p)
-	server.Config.ErrorLog = p.forward.ErrorLog
-	server.Start()
-	t.Cleanup(server.Close)
-	t.Cleanup(server.CloseClientConnections)
-	p.kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
-	require.NoError(t, os.WriteFile(p.kubeconfig, fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Config","current-context":"proxy",
-"contexts":[{"name":"proxy","context":{"cluster":"proxy"}}],"clusters":[{"name":"proxy","cluster":{"server":%q}}]}`, server.URL), 0o600))
+func newProxy(s *labtest.Space) *proxy {
+	p := &proxy{}
+	p.kubeconfig = s.Front(func(forward *httputil.ReverseProxy) http.Handler {
+		p.forward = forward
+		return p
+	})
 	return p
 }
 

@@ -63,7 +63,7 @@ func onlyWrites(f func(http.ResponseWriter, *http.Request, http.Handler)) func(h
 func rollout(t *testing.T, f func() fault) {
 	p := &process{}
 	space := labtest.New(t, p.run)
-	front := newProxy(t)
+	front := newProxy(space)
 	front.set(f())
 	jobs := func(id int, tag string) labtest.Pipeline {
 		return space.Pipeline(id, staged(t, tag)).With("KUBECONFIG=" + front.kubeconfig)
@@ -178,7 +178,7 @@ func TestStages_endWhereNoWatchSendsAnything(t *testing.T) {
 	p := &process{}
 	space := labtest.New(t, p.run)
 	space.Pipeline(1, staged(t, "v1")).Run("canary").Succeeds()
-	front := newProxy(t)
+	front := newProxy(space)
 	front.set(every(1, onlyWatches(func(w http.ResponseWriter, r *http.Request, _ http.Handler) { silence(w, r) })))
 	before := space.State()
 	job := space.Pipeline(2, staged(t, "v2")).With("KUBECONFIG="+front.kubeconfig, "ROLLSTEP_TIMEOUT=30m").Run("canary", "50%")
@@ -216,7 +216,7 @@ func TestStages_endWithAClearErrorWhenTheServerStaysAway(t *testing.T) {
 				space := labtest.New(t, p.run)
 				space.Pipeline(1, staged(t, "v1")).Run("canary").Succeeds()
 				guard := space.Guard("app", 4)
-				front := newProxy(t)
+				front := newProxy(space)
 				front.set(failing(k, c.f))
 				job := space.Pipeline(2, staged(t, "v2")).With("KUBECONFIG="+front.kubeconfig, "CI_JOB_ID=77").Start("canary", "50%")
 				require.NotEqual(t, step.ExitDone, job.Wait(), "%s", job.Log())

@@ -2,21 +2,11 @@ package labtest
 
 import (
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httputil"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/stretchr/testify/require"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // Between stands between jobs and the API server, to count requests, to let
@@ -24,9 +14,7 @@ import (
 type Between struct {
 	Lag time.Duration // of watches
 
-	space      *Space
 	kubeconfig string
-	server     *httptest.Server
 
 	mu       sync.Mutex
 	requests []string
@@ -41,50 +29,26 @@ type Between struct {
 // Between begins to stand there. Pipelines pass it by Through.
 func (s *Space) Between() *Between {
 	s.t.Helper()
-	config, err := clientcmd.BuildConfigFromFlags("", s.lab.ciKubeconfig)
-	require.NoError(s.t, err)
-	transport, err := rest.TransportFor(config)
-	require.NoError(s.t, err)
-	target, err := url.Parse(config.Host)
-	require.NoError(s.t, err)
-	b := &Between{space: s}
-	proxy := &httputil.ReverseProxy{
-		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		Transport:     transport,
-		FlushInterval: -1,
-		ErrorHandler:  func(w http.ResponseWriter, _ *http.Request, _ error) { hangUp(w) },
-		ModifyResponse: func(r *http.Response) error {
+	b := &Between{}
+	b.kubeconfig = s.Front(func(forward *httputil.ReverseProxy) http.Handler {
+		forward.ModifyResponse = func(r *http.Response) error {
 			if r.Request.URL.Query().Get("watch") != "" && b.Lag > 0 {
 				r.Body = late(r.Body, b.Lag)
 			}
 			return nil
-		},
-	}
-	b.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !b.admit(r) {
-			hangUp(w)
-			return
 		}
-		if b.hang(r) {
-			_, _ = io.Copy(io.Discard, r.Body) // else the client's end is not noticed
-			<-r.Context().Done()
-			return
-		}
-		proxy.ServeHTTP(w, r)
-	}))
-	s.t.Cleanup(func() {
-		b.server.CloseClientConnections()
-		b.server.Close()
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case !b.admit(r):
+				hangUp(w)
+			case b.hang(r):
+				_, _ = io.Copy(io.Discard, r.Body) // else the client's end is not noticed
+				<-r.Context().Done()
+			default:
+				forward.ServeHTTP(w, r)
+			}
+		})
 	})
-	b.kubeconfig = filepath.Join(s.t.TempDir(), "kubeconfig")
-	text, err := clientcmd.Write(clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{"lab": {Server: b.server.URL}},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"ci": {}},
-		Contexts:       map[string]*clientcmdapi.Context{"lab": {Cluster: "lab", AuthInfo: "ci"}},
-		CurrentContext: "lab",
-	})
-	require.NoError(s.t, err)
-	require.NoError(s.t, os.WriteFile(b.kubeconfig, text, 0o600))
 	return b
 }
 
@@ -173,20 +137,6 @@ func (b *Between) Requests() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return append([]string{}, b.requests...)
-}
-
-// hangUp ends a connection without an answer.
-func hangUp(w http.ResponseWriter) {
-	if hijacker, ok := w.(http.Hijacker); ok {
-		if connection, _, err := hijacker.Hijack(); err == nil {
-			if tcp, ok := connection.(*net.TCPConn); ok {
-				_ = tcp.SetLinger(0)
-			}
-			_ = connection.Close()
-			return
-		}
-	}
-	panic(http.ErrAbortHandler)
 }
 
 // late delays what is read by lag, and keeps its order.
