@@ -2,7 +2,6 @@ package step
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -70,7 +69,7 @@ func (j *judge) hopeless(ctx context.Context, v *rollout.View, t target) (time.D
 		j.print(ctx, t, group.Pods, findings)
 		err := hint.Errorf(findings[0].Next, "%s cannot become ready: %s", t, findings[0].Message)
 		if findings[0].Reason == "FailedCreate" {
-			err = fmt.Errorf("%w%w", err, errNoRoom)
+			err = noRoom{err}
 		}
 		return 0, failed(err)
 	}
@@ -83,8 +82,10 @@ func (j *judge) hopeless(ctx context.Context, v *rollout.View, t target) (time.D
 	return again, nil
 }
 
-// errNoRoom marks that no more pods can be created, under a quota for example.
-var errNoRoom = errors.New("")
+// noRoom is the error that no more pods can be created, under a quota for example.
+type noRoom struct{ error }
+
+func (e noRoom) Unwrap() error { return e.error }
 
 // group is what can be judged of a target, if it was seen since this run's last
 // write to it.

@@ -128,7 +128,7 @@ func (r *run) retire(ctx context.Context, tracks []track) error {
 		}
 	}
 	err := r.move(ctx, tracks, r.end)
-	if errors.Is(err, errNoRoom) {
+	if _, full := errors.AsType[noRoom](err); full {
 		r.log.Note("there is no room for more pods: canary pods make room for stable ones, one by one")
 		err = r.swap(ctx, tracks)
 	}

@@ -215,6 +215,7 @@ func (j *Job) Exits(code int, texts ...string) *Job {
 			j.t.Errorf("rollstep %s does not say %q", strings.Join(j.args, " "), text)
 		}
 	}
+	ok = assert.NotContains(j.t, j.Log(), "error: \n", "an error without words") && ok
 	if !ok {
 		j.t.Logf("the log of rollstep %s:\n%s", strings.Join(j.args, " "), j.Log())
 		j.t.FailNow()
