@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,8 +101,27 @@ func TestImage_suitsAJob(t *testing.T) {
 			authorities, err := os.ReadFile(filepath.Join(i.root, "etc/ssl/certs/ca-certificates.crt"))
 			require.NoError(t, err)
 			assert.Contains(t, string(authorities), "BEGIN CERTIFICATE")
+			size := unpacked(t, i.root)
+			t.Logf("%.1f MB", float64(size)/1e6)
+			assert.Less(t, size, int64(30_000_000), "bytes unpacked, with the busybox of this machine")
 		})
 	}
+}
+
+// unpacked is how many bytes the files of an image have.
+func unpacked(t *testing.T, root string) (size int64) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(root, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil {
+			size += info.Size()
+		}
+		return err
+	}))
+	return size
 }
 
 // store is a place of its own for images and containers, so that nothing of it

@@ -161,7 +161,9 @@ func (sc scenario) trial(t *testing.T, k int, w when, s syscall.Signal, want str
 	if s == syscall.SIGTERM {
 		select {
 		case <-hit:
+			at := time.Now()
 			first.WaitAtMost(stopsIn)
+			tally.stopped(time.Since(at))
 		case <-first.Ended():
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"gitlab.com/rollstep/rollstep/internal/labtest"
 )
@@ -18,6 +19,7 @@ type sums struct {
 	kills, terms, faults     int
 	compared, asked, refused int
 	pods                     map[int]least // by how many were promised
+	slowest                  time.Duration // from SIGTERM to the end
 }
 
 // least is the fewest pods that were ready in a number of trials.
@@ -39,6 +41,13 @@ func (s *sums) strike(signal syscall.Signal) {
 	} else {
 		s.terms++
 	}
+}
+
+// stopped notes how long a stage took to end after SIGTERM.
+func (s *sums) stopped(after time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slowest = max(s.slowest, after)
 }
 
 // end counts a final state that was compared, and what the guard saw on the way
@@ -64,6 +73,7 @@ func (s *sums) print() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fmt.Printf("injected: %d kills, %d terminations, %d bad answers of the server\n", s.kills, s.terms, s.faults)
+	fmt.Printf("slowest end after a termination: %.1f s\n", s.slowest.Seconds())
 	fmt.Printf("compared: %d final states\n", s.compared)
 	for _, promised := range slices.Sorted(maps.Keys(s.pods)) {
 		fmt.Printf("fewest ready pods seen where %d are promised: %d, in %d trials\n", promised, s.pods[promised].ready, s.pods[promised].trials)
