@@ -1,7 +1,11 @@
 package main
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httputil"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -118,6 +122,32 @@ func TestAdopting_removesWhatGitNoLongerHas(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A Deployment that changes while its fields are taken over, as one on its way does
+// all the time, is looked at again.
+func TestAdopting_whileTheObjectChanges(t *testing.T) {
+	s := space(t)
+	s.KubectlApply(labtest.Deployments, few(t, "v1", 2).Edit("deploy.yaml", "      containers:", "      hostname: shop\n      containers:")["deploy.yaml"])
+	s.AwaitReplicas("app", 2)
+	changed := map[string]bool{}
+	kubeconfig := s.Front(func(forward *httputil.ReverseProxy) http.Handler {
+		var mu sync.Mutex
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			kind := r.Method + " " + r.Header.Get("Content-Type")
+			mu.Lock()
+			if strings.HasSuffix(r.URL.Path, "/deployments/app") && (r.Method == http.MethodPut || kind == "PATCH application/json-patch+json") && !changed[kind] {
+				changed[kind] = true
+				s.Patch(labtest.Deployments, "app", fmt.Sprintf(`{"metadata":{"annotations":{"example.com/changes":"%d"}}}`, len(changed)))
+			}
+			mu.Unlock()
+			forward.ServeHTTP(w, r)
+		})
+	})
+	s.Pipeline(1, few(t, "v1", 2)).With("KUBECONFIG=" + kubeconfig).Run("apply").Succeeds()
+	assert.Len(t, changed, 2, "while it is previewed, and while it is taken over")
+	assert.Empty(t, s.Deployment("app").Spec.Template.Spec.Hostname)
+	assert.Equal(t, "2", s.Deployment("app").Annotations["example.com/changes"])
 }
 
 // What is live already as Git says restarts no pod.

@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"reflect"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/util/csaupgrade"
 	"k8s.io/client-go/util/retry"
@@ -21,6 +23,10 @@ import (
 // kubectlManagers wrote with client-side kubectl apply; "before-first-apply"
 // stands for what was there before the server kept track of it.
 var kubectlManagers = sets.New("kubectl-client-side-apply", "before-first-apply")
+
+// conflicts are waited out for two seconds: the controllers of a Deployment on its
+// way change it several times a second.
+var conflicts = wait.Backoff{Steps: 9, Duration: 10 * time.Millisecond, Factor: 2, Cap: time.Second, Jitter: 0.1}
 
 func ownedByKubectl(live *unstructured.Unstructured) bool {
 	for _, e := range live.GetManagedFields() {
@@ -33,7 +39,7 @@ func ownedByKubectl(live *unstructured.Unstructured) bool {
 
 // adopt hands the fields that kubectl apply wrote to rollstep.
 func adopt(ctx context.Context, ri dynamic.ResourceInterface, live *unstructured.Unstructured) error {
-	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
+	return retry.RetryOnConflict(conflicts, func() error {
 		patch, err := csaupgrade.UpgradeManagedFieldsPatch(live, kubectlManagers, Manager)
 		if err != nil || patch == nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/util/retry"
 
 	"gitlab.com/rollstep/rollstep/internal/hint"
 )
@@ -61,7 +62,17 @@ func (c *Client) PreviewAll(ctx context.Context, manifests []*unstructured.Unstr
 	return previews, errs
 }
 
-func (c *Client) preview(ctx context.Context, m *unstructured.Unstructured, known listed, namespaces map[string]bool) (Preview, error) {
+// preview begins anew when the object changes meanwhile.
+func (c *Client) preview(ctx context.Context, m *unstructured.Unstructured, known listed, namespaces map[string]bool) (p Preview, err error) {
+	err = retry.RetryOnConflict(conflicts, func() error {
+		p, err = c.previewOnce(ctx, m, known, namespaces)
+		known = nil // it is read anew then
+		return err
+	})
+	return p, redact(m, err)
+}
+
+func (c *Client) previewOnce(ctx context.Context, m *unstructured.Unstructured, known listed, namespaces map[string]bool) (Preview, error) {
 	p := Preview{Manifest: m, Result: m}
 	ri, err := c.For(ctx, m)
 	if err != nil {
@@ -79,7 +90,7 @@ func (c *Client) preview(ctx context.Context, m *unstructured.Unstructured, know
 		return p, nil
 	}
 	if err != nil {
-		return p, redact(m, Explain(err))
+		return p, Explain(err)
 	}
 	p.Result = result
 	if p.Adopts {
@@ -88,7 +99,7 @@ func (c *Client) preview(ctx context.Context, m *unstructured.Unstructured, know
 	if err == nil && p.Live != nil {
 		p.compared, p.same = true, same(p.Live.Object, p.Result.Object)
 	}
-	return p, redact(m, Explain(err))
+	return p, Explain(err)
 }
 
 func applyOptions(dryRun bool) metav1.ApplyOptions {

@@ -35,8 +35,8 @@ func (v *View) ExplainService(o *unstructured.Unstructured, events []*corev1.Eve
 	if late := v.lateFor(s); late > 0 {
 		found = append(found, Finding{
 			Reason:  "EndpointsLate",
-			Message: fmt.Sprintf("Service %s does not send traffic to all of its ready pods yet (missing: %d): the cluster's EndpointSlice controller is late, or backs off for up to 17 minutes after many changes at once", s.Name, late),
-			Next:    fmt.Sprintf("run the job again; any change of the Service makes the controller look again (kubectl annotate service %s looked=again)", s.Name),
+			Message: fmt.Sprintf("Service %s does not send traffic to all of its ready pods yet (missing: %d)", s.Name, late),
+			Next:    fmt.Sprintf("the cluster's EndpointSlice controller is late, or backs off after many changes at once: any change of the Service makes it look again (kubectl annotate service %s looked=again)", s.Name),
 		})
 	}
 	if s.Spec.Type == corev1.ServiceTypeLoadBalancer && len(s.Status.LoadBalancer.Ingress) == 0 {
