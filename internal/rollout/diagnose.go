@@ -29,8 +29,9 @@ const (
 	// the policy may be on its way.
 	refusedGrace = 10 * time.Second
 	// createGrace is for pods that cannot be created for want of quota or of an
-	// answer: longer than the 30 s that a pod on its way out may take.
-	createGrace = 40 * time.Second
+	// answer: longer than the 30 s that a pod on its way out may take, and than
+	// the 41 s after which a ReplicaSet tries again (5 ms, doubled each time).
+	createGrace = 45 * time.Second
 	// scheduleGrace lets old pods leave their nodes, and an autoscaler (which
 	// looks every 10 s) say that it adds one.
 	scheduleGrace = 60 * time.Second

@@ -73,6 +73,10 @@ func (p plan) controllerManagerArgs() []string {
 		// stale cache doubles the time until a Service's EndpointSlices are looked
 		// at again, up to 17 minutes; changes that are taken together do not.
 		"--endpointslice-updates-batch-period=50ms",
+		// A ReplicaSet that meets its own writes too early counts as failed, and all
+		// failed ones share ten tries a second: after a thousand pods, those that a
+		// quota refused were not tried again for minutes.
+		"--feature-gates=StaleControllerConsistencyReplicaSet=false",
 		"--root-ca-file="+p.path("ca.crt"),
 		"--service-account-private-key-file="+p.path("tokens.key"),
 		"--cluster-signing-cert-file="+p.path("ca.crt"), "--cluster-signing-key-file="+p.path("ca.key"),
