@@ -196,10 +196,10 @@ func TestEventLines_mergesThoseOfSeveralPods(t *testing.T) {
 	f := Finding{Pods: []string{"app-a", "app-b"}}
 	assert.Equal(t, []string{
 		"BackOff: restarting the container of POD (7 times, 2 pods)",
-		"BackOff: only once",
+		"BackOff: only once, in app-b",
 	}, f.EventLines([]*corev1.Event{
 		event("app-a", "restarting the container of app-a", 3, 9*time.Second),
-		event("app-b", "only once", 1, 5*time.Second),
+		event("app-b", "only once, in app-b", 1, 5*time.Second),
 		event("app-b", "restarting the container of app-b", 4, time.Second),
 		event("app-c", "another pod", 1, 20*time.Second),
 		nil,

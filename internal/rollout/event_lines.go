@@ -13,14 +13,15 @@ import (
 const eventLines = 3
 
 // EventLines are the newest warnings about a finding's pods, the newest first.
-// Those of several pods that say the same are one, with the number of pods and
-// of times.
+// Those of several pods that say the same but for the pod are one, with the number
+// of pods and of times.
 func (f Finding) EventLines(events []*corev1.Event, pods []*corev1.Pod) []string {
 	type line struct {
-		text string
+		text string // without what differs from pod to pod
+		last time.Time
+		full string // of the last one
 		pods map[string]bool
 		n    int
-		last time.Time
 	}
 	var lines []*line
 	for _, pod := range pods {
@@ -40,7 +41,9 @@ func (f Finding) EventLines(events []*corev1.Event, pods []*corev1.Pod) []string
 			}
 			lines[i].pods[pod.Name] = true
 			lines[i].n += times(e)
-			lines[i].last = latest(lines[i].last, lastTime(e))
+			if at := lastTime(e); !at.Before(lines[i].last) {
+				lines[i].last, lines[i].full = at, e.Reason+": "+oneLine(e.Message)
+			}
 		}
 	}
 	slices.SortStableFunc(lines, func(a, b *line) int { return b.last.Compare(a.last) })
@@ -52,6 +55,8 @@ func (f Finding) EventLines(events []*corev1.Event, pods []*corev1.Pod) []string
 		}
 		if len(l.pods) > 1 {
 			counts = append(counts, fmt.Sprintf("%d pods", len(l.pods)))
+		} else {
+			l.text = l.full
 		}
 		if len(counts) > 0 {
 			l.text += " (" + strings.Join(counts, ", ") + ")"
