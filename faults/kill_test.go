@@ -244,7 +244,7 @@ func TestStages_cancelledAtAnyRequestStopCleanly(t *testing.T) {
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
 			want, requests, _ := sc.trial(t, 0, before, 0, "")
-			k, step := 1, 3
+			k, step := 1, 1
 			if !full {
 				k, step = 1+(7*i)%(3*sample), 3*sample
 			}
