@@ -33,7 +33,7 @@ test: bin/lab bin/kubectl tools ## run all tests, those that need a cluster on t
 tools: ## install what the tests need, as Debian and npm packages
 	@.ci/install
 
-faults: bin/lab ## kill every stage at every request, and more; 35 minutes (make test has a sample of it)
+faults: bin/lab ## kill every stage at every request, and more; three quarters of an hour (make test has a sample of it)
 	ROLLSTEP_TEST_FAULTS=full bin/lab run -- go test -v -timeout 180m ./faults
 
 race: bin/lab bin/kubectl tools ## the product's tests under the race detector (needs gcc)
