@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -52,6 +53,19 @@ func TestStatus_isTheEvidenceAtTheGate(t *testing.T) {
 	}
 	assert.Regexp(t, `UTC canary 20 % [0-9a-f]{10} pipeline #2 \(job canary 20%, ann\)`, strings.Join(strings.Fields(job.Log()), " "), "who did what when")
 	s.Unchanged(before)
+}
+
+// The warnings of the pods are found among those of everything else.
+func TestStatus_readsAllEvents(t *testing.T) {
+	s := released(t, few(t, "v1", 4))
+	p := s.Pipeline(2, few(t, "v2-crash-later", 4))
+	p.Run("canary", "25%").Succeeds()
+	for i := range 600 { // more than are read at once, and before the others in the alphabet
+		s.Create(labtest.Events, fmt.Sprintf("{apiVersion: v1, kind: Event, metadata: {name: a-%d}, type: Warning, reason: Failed, "+
+			"involvedObject: {apiVersion: v1, kind: ConfigMap, namespace: %s, name: other}}", i, s.Name))
+	}
+	s.AwaitEvent("BackOff", "Back-off restarting failed container app in pod app-canary-")
+	p.Run("status").Succeeds("BackOff (")
 }
 
 // The achieved share is measured, also where both tracks have the same image.

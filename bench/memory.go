@@ -37,9 +37,6 @@ func (b *bench) rolloutOf(ctx context.Context, n int, t *table) (peak float64, e
 		return 0, err
 	}
 	scenes := []scene{{"apply", "v1"}, {"canary 10%", "v2"}, {"status", "v2"}, {"promote", "v2"}}
-	if n > 1000 {
-		scenes = scenes[:3] // to replace so many pods takes the cluster too long
-	}
 	for _, s := range scenes {
 		if err := pause(ctx, time.Second); err != nil {
 			return 0, err

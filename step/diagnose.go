@@ -173,21 +173,19 @@ func (j *judge) readClaims(ctx context.Context, namespace string, group rollout.
 	}
 }
 
-// fetch reads the namespace's newest events. Without them a finding says less.
+// usual are the reasons of events that every pod has and that explain nothing:
+// most of a namespace's.
+const usual = "reason!=Scheduled,reason!=Created,reason!=Started,reason!=SuccessfulCreate,reason!=SuccessfulDelete"
+
+// fetch reads the namespace's events. Without them a finding says less.
 func (j *judge) fetch(ctx context.Context, namespace string) {
 	j.fetched, j.of = time.Now(), namespace
-	list, err := j.cluster.Dynamic.Resource(corev1.SchemeGroupVersion.WithResource("events")).Namespace(namespace).
-		List(ctx, metav1.ListOptions{Limit: 2000})
+	events, err := j.cluster.Events(ctx, namespace, usual)
 	if err != nil {
-		j.log.Note("events cannot be read: %v", err)
-		return
+		j.log.Note("not all events can be read: %v", err)
 	}
-	j.events = nil
-	for _, item := range list.Items {
-		event := &corev1.Event{}
-		if runtime.DefaultUnstructuredConverter.FromUnstructured(item.Object, event) == nil {
-			j.events = append(j.events, event)
-		}
+	if err == nil || len(events) > 0 {
+		j.events = events
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"gitlab.com/rollstep/rollstep/internal/cluster"
@@ -86,15 +85,12 @@ func restarted(pod *corev1.Pod, c corev1.ContainerStatus, since time.Time) int {
 func (r *run) warningsSince(ctx context.Context, since time.Time) []*corev1.Event {
 	var events []*corev1.Event
 	for namespace := range r.viewed {
-		list, err := r.cluster.Dynamic.Resource(corev1.SchemeGroupVersion.WithResource("events")).Namespace(namespace).
-			List(ctx, metav1.ListOptions{FieldSelector: "type=" + corev1.EventTypeWarning, Limit: 2000})
+		warnings, err := r.cluster.Events(ctx, namespace, "type="+corev1.EventTypeWarning)
 		if err != nil {
-			r.log.Note("events cannot be read: %v", cluster.Explain(err))
-			continue
+			r.log.Note("not all events can be read: %v", err)
 		}
-		for _, item := range list.Items {
-			e := &corev1.Event{}
-			if runtime.DefaultUnstructuredConverter.FromUnstructured(item.Object, e) == nil && lastSeen(e).After(since) {
+		for _, e := range warnings {
+			if lastSeen(e).After(since) {
 				events = append(events, e)
 			}
 		}

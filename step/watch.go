@@ -42,7 +42,7 @@ func (r *run) watch(ctx context.Context, previews []cluster.Preview, more ...str
 	slices.Sort(namespaces)
 	namespaces = slices.Compact(namespaces)
 	maps.Copy(resources, r.extra)
-	watcher, err := rollout.Watch(ctx, r.cluster.Dynamic, namespaces, slices.Collect(maps.Keys(resources))...)
+	watcher, err := rollout.Watch(ctx, r.cluster, namespaces, slices.Collect(maps.Keys(resources))...)
 	if err != nil {
 		return cluster.Explain(err)
 	}

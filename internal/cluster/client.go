@@ -31,8 +31,9 @@ const Manager = "rollstep"
 type Client struct {
 	Dynamic dynamic.Interface
 
-	http *http.Client
-	base *url.URL
+	http  *http.Client
+	base  *url.URL
+	typed map[schema.GroupVersion]rest.Interface
 
 	mu       sync.Mutex
 	kinds    map[schema.GroupVersion]*kinds
@@ -59,6 +60,10 @@ func New(config *rest.Config, userAgent string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	typed, err := typedClients(config, client)
+	if err != nil {
+		return nil, err
+	}
 	base, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
 		return nil, err
@@ -67,6 +72,7 @@ func New(config *rest.Config, userAgent string) (*Client, error) {
 		Dynamic:  dyn,
 		http:     client,
 		base:     base,
+		typed:    typed,
 		kinds:    map[schema.GroupVersion]*kinds{},
 		declared: map[schema.GroupVersionKind]Resource{},
 	}, nil

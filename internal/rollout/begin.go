@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
@@ -77,6 +77,6 @@ func beginning(w watch.Interface, options metav1.ListOptions) watch.Interface {
 
 // isComplete says whether an event is the mark behind what there is.
 func isComplete(e watch.Event) bool {
-	o, ok := e.Object.(*unstructured.Unstructured)
-	return ok && e.Type == watch.Bookmark && o.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true"
+	o, err := meta.Accessor(e.Object)
+	return err == nil && e.Type == watch.Bookmark && o.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true"
 }

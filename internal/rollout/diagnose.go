@@ -81,19 +81,28 @@ type Seen map[types.UID]map[string]time.Time
 // have changed.
 func (s Seen) Note(pods []*corev1.Pod, now time.Time) {
 	for _, pod := range pods {
-		for _, c := range containers(Group{}, pod, now) {
-			waiting := c.status.State.Waiting
-			if waiting == nil || isStarting(waiting.Reason) {
-				continue
-			}
-			if s[pod.UID] == nil {
-				s[pod.UID] = map[string]time.Time{}
-			}
-			key := seenKey(c.status.Name, waiting.Reason)
-			if _, known := s[pod.UID][key]; !known {
-				s[pod.UID][key] = now
+		if pod == nil {
+			continue
+		}
+		for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+			for i := range statuses {
+				s.note(pod.UID, &statuses[i], now)
 			}
 		}
+	}
+}
+
+func (s Seen) note(pod types.UID, c *corev1.ContainerStatus, now time.Time) {
+	waiting := c.State.Waiting
+	if waiting == nil || isStarting(waiting.Reason) {
+		return
+	}
+	if s[pod] == nil {
+		s[pod] = map[string]time.Time{}
+	}
+	key := seenKey(c.Name, waiting.Reason)
+	if _, known := s[pod][key]; !known {
+		s[pod][key] = now
 	}
 }
 

@@ -26,7 +26,7 @@ func containers(g Group, pod *corev1.Pod, now time.Time) []container {
 	if pod == nil {
 		return nil
 	}
-	var all []container
+	all := make([]container, 0, len(pod.Status.InitContainerStatuses)+len(pod.Status.ContainerStatuses))
 	add := func(statuses []corev1.ContainerStatus, specs []corev1.Container, init bool) {
 		for _, status := range statuses {
 			c := container{group: g, pod: pod, status: status, init: init, now: now}

@@ -23,7 +23,8 @@ var noon = time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC)
 
 const uid = types.UID("6a1f0c52-8c1e-4d55-9a57-0d6b1a3c1f01")
 
-// load reads the objects of files in testdata into a Group.
+// load reads the objects of files in testdata into a Group, the pods as the view
+// keeps them.
 func load(t testing.TB, files ...string) Group {
 	t.Helper()
 	g := Group{Name: "Deployment app-canary"}
@@ -56,6 +57,10 @@ func load(t testing.TB, files ...string) Group {
 			}
 			require.NoError(t, yaml.UnmarshalStrict(doc, o), file)
 		}
+	}
+	k := newKeeper()
+	for i, p := range g.Pods {
+		g.Pods[i] = k.pod(p)
 	}
 	return g
 }

@@ -17,10 +17,9 @@ import (
 	"k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -38,15 +37,6 @@ type Watcher struct {
 	failed error
 }
 
-// watched are the resources of the view, with the types they are kept as.
-// Everything else is kept as it comes.
-var watched = map[string]func() runtime.Object{
-	"deployments":    func() runtime.Object { return &appsv1.Deployment{} },
-	"replicasets":    func() runtime.Object { return &appsv1.ReplicaSet{} },
-	"pods":           func() runtime.Object { return &corev1.Pod{} },
-	"endpointslices": func() runtime.Object { return &discoveryv1.EndpointSlice{} },
-}
-
 // Resources every rollout needs to see.
 var (
 	Deployments    = appsv1.SchemeGroupVersion.WithResource("deployments")
@@ -59,15 +49,22 @@ var (
 
 var always = []schema.GroupVersionResource{Deployments, ReplicaSets, Pods, EndpointSlices}
 
+// Source is a cluster's lists and watches of a resource in a namespace: those of
+// Deployments, ReplicaSets, Pods and EndpointSlices with their Go types, all
+// others unstructured.
+type Source interface {
+	ListWatch(schema.GroupVersionResource, string) *cache.ListWatch
+}
+
 // Watch begins to view namespaces until ctx ends, and returns when the view is
 // complete. more are resources to see besides those of every rollout.
-func Watch(ctx context.Context, client dynamic.Interface, namespaces []string, more ...schema.GroupVersionResource) (*Watcher, error) {
+func Watch(ctx context.Context, source Source, namespaces []string, more ...schema.GroupVersionResource) (*Watcher, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	w := &Watcher{changed: make(chan struct{}, 1), stop: stop}
 	var synced []cache.DoneChecker
 	for _, namespace := range namespaces {
 		for _, resource := range append(append([]schema.GroupVersionResource{}, always...), more...) {
-			informer, err := w.informer(client, resource, namespace)
+			informer, err := w.informer(source.ListWatch(resource, namespace), resource, namespace)
 			if err != nil {
 				stop(err)
 				return nil, err
@@ -83,19 +80,17 @@ func Watch(ctx context.Context, client dynamic.Interface, namespaces []string, m
 	return w, nil
 }
 
-func (w *Watcher) informer(client dynamic.Interface, resource schema.GroupVersionResource, namespace string) (cache.SharedIndexInformer, error) {
-	ri := client.Resource(resource).Namespace(namespace)
-	informer := cache.NewSharedIndexInformer(&cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return ri.List(ctx, o) },
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			w, err := ri.Watch(ctx, o)
-			if err != nil {
-				return nil, err
-			}
-			return beginning(w, o), nil
-		},
-	}, &unstructured.Unstructured{}, 0, cache.Indexers{})
-	if err := informer.SetTransform(slim(watched[resource.Resource])); err != nil {
+func (w *Watcher) informer(lw *cache.ListWatch, resource schema.GroupVersionResource, namespace string) (cache.SharedIndexInformer, error) {
+	begin := lw.WatchFuncWithContext
+	lw.WatchFuncWithContext = func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+		w, err := begin(ctx, o)
+		if err != nil {
+			return nil, err
+		}
+		return beginning(w, o), nil
+	}
+	informer := cache.NewSharedIndexInformer(lw, nil, 0, cache.Indexers{})
+	if err := informer.SetTransform(newKeeper().keep); err != nil {
 		return nil, err
 	}
 	refused := refusals{}
@@ -121,55 +116,6 @@ func (w *Watcher) informer(client dynamic.Interface, resource schema.GroupVersio
 	})
 	w.stores = append(w.stores, informer.GetStore())
 	return informer, err
-}
-
-// slim keeps of an object what is judged: memory must stay flat with thousands
-// of pods.
-func slim(typed func() runtime.Object) cache.TransformFunc {
-	return func(o any) (any, error) {
-		u, ok := o.(*unstructured.Unstructured)
-		if !ok {
-			return o, nil
-		}
-		u.SetManagedFields(nil)
-		if typed == nil {
-			return u, nil
-		}
-		kept := typed()
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, kept); err != nil {
-			return nil, err
-		}
-		if pod, ok := kept.(*corev1.Pod); ok {
-			slimPod(pod)
-		}
-		return kept, nil
-	}
-}
-
-func slimPod(pod *corev1.Pod) {
-	slimContainers := func(containers []corev1.Container) []corev1.Container {
-		slimmed := make([]corev1.Container, len(containers))
-		for i, c := range containers {
-			slimmed[i] = corev1.Container{
-				Name: c.Name, Image: c.Image, RestartPolicy: c.RestartPolicy,
-				ReadinessProbe: c.ReadinessProbe, LivenessProbe: c.LivenessProbe, StartupProbe: c.StartupProbe,
-				Resources: corev1.ResourceRequirements{Limits: c.Resources.Limits},
-			}
-		}
-		return slimmed
-	}
-	pod.Annotations = nil
-	pod.Spec = corev1.PodSpec{
-		Containers:       slimContainers(pod.Spec.Containers),
-		InitContainers:   slimContainers(pod.Spec.InitContainers),
-		NodeName:         pod.Spec.NodeName,
-		RestartPolicy:    pod.Spec.RestartPolicy,
-		Volumes:          pod.Spec.Volumes,
-		ImagePullSecrets: pod.Spec.ImagePullSecrets,
-		ReadinessGates:   pod.Spec.ReadinessGates,
-		SchedulingGates:  pod.Spec.SchedulingGates,
-		SchedulerName:    pod.Spec.SchedulerName,
-	}
 }
 
 // Stop ends the view.
@@ -235,13 +181,16 @@ func (w *Watcher) Until(ctx context.Context, look func(*View) (done bool, again 
 	}
 }
 
-// View is the state of the watched namespaces at one moment.
+// View is the state of the watched namespaces at one moment. It is for one
+// goroutine.
 type View struct {
 	deployments []*appsv1.Deployment
 	replicaSets []*appsv1.ReplicaSet
 	pods        []*corev1.Pod
 	slices      []*discoveryv1.EndpointSlice
 	others      []*unstructured.Unstructured
+
+	serving map[types.NamespacedName]Serving // as far as it was asked for
 }
 
 // View returns what is known now.

@@ -168,34 +168,50 @@ func (s Serving) Share(d *appsv1.Deployment) float64 {
 
 // Serving counts the ready endpoints of a Service.
 func (v *View) Serving(namespace, service string) Serving {
-	owners := map[string]types.UID{}
-	sets := map[types.UID]types.UID{}
+	key := types.NamespacedName{Namespace: namespace, Name: service}
+	if s, known := v.serving[key]; known {
+		return s
+	}
+	deployments := map[types.UID]types.UID{} // of each ReplicaSet
 	for _, rs := range v.replicaSets {
 		if ref := metav1.GetControllerOfNoCopy(rs); ref != nil {
-			sets[rs.UID] = ref.UID
+			deployments[rs.UID] = ref.UID
 		}
 	}
+	ready := v.readyPods(namespace, service)
+	s := Serving{By: map[types.UID]int{}, Total: len(ready)}
+	others := len(ready)
 	for _, p := range v.pods {
-		if ref := metav1.GetControllerOfNoCopy(p); ref != nil && p.Namespace == namespace {
-			owners[p.Name] = sets[ref.UID]
+		if p.Namespace != namespace || !ready[p.Name] {
+			continue
+		}
+		if ref := metav1.GetControllerOfNoCopy(p); ref != nil {
+			s.By[deployments[ref.UID]]++
+			others--
 		}
 	}
-	s := Serving{By: map[types.UID]int{}}
-	for pod := range v.readyPods(namespace, service) {
-		s.By[owners[pod]]++
-		s.Total++
+	if others > 0 {
+		s.By[""] += others
 	}
+	if v.serving == nil {
+		v.serving = map[types.NamespacedName]Serving{}
+	}
+	v.serving[key] = s
 	return s
 }
 
 // readyPods are the names of the pods behind a Service that get its traffic.
 // With two address families a pod is in two slices, and counts once.
 func (v *View) readyPods(namespace, service string) map[string]bool {
-	ready := map[string]bool{}
+	var behind []*discoveryv1.EndpointSlice
+	n := 0
 	for _, slice := range v.slices {
-		if slice.Namespace != namespace || slice.Labels[discoveryv1.LabelServiceName] != service {
-			continue
+		if slice.Namespace == namespace && slice.Labels[discoveryv1.LabelServiceName] == service {
+			behind, n = append(behind, slice), n+len(slice.Endpoints)
 		}
+	}
+	ready := make(map[string]bool, n)
+	for _, slice := range behind {
 		for _, e := range slice.Endpoints {
 			if e.TargetRef != nil && e.TargetRef.Kind == "Pod" && (e.Conditions.Ready == nil || *e.Conditions.Ready) {
 				ready[e.TargetRef.Name] = true
@@ -232,13 +248,18 @@ func images(p *corev1.Pod) string {
 	return text
 }
 
-// Restarts counts the restarts of each container by pod, so that later ones can
-// be told from those there were.
+// Restarts counts the restarts of each container that had any by pod, so that
+// later ones can be told from those there were.
 func (v *View) Restarts() map[types.UID]map[string]int32 {
 	counts := map[types.UID]map[string]int32{}
 	for _, p := range v.pods {
-		counts[p.UID] = map[string]int32{}
 		for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+			if c.RestartCount == 0 {
+				continue
+			}
+			if counts[p.UID] == nil {
+				counts[p.UID] = map[string]int32{}
+			}
 			counts[p.UID][c.Name] = c.RestartCount
 		}
 	}
