@@ -32,7 +32,7 @@ func (r *run) awaitAutoscalers(ctx context.Context, previews []cluster.Preview) 
 	if r.work.Before(until) {
 		until = r.work
 	}
-	progress := progress{log: r.log, at: time.Now()}
+	progress := r.progress()
 	return r.watcher.Until(ctx, func(v *rollout.View) (bool, time.Duration, error) {
 		var waiting []string
 		for _, p := range changed {

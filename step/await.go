@@ -80,7 +80,7 @@ func (r *run) await(ctx context.Context, targets []target) error {
 func (r *run) awaitUntil(ctx context.Context, targets []target, until time.Time) error {
 	ctx, cancel := context.WithDeadlineCause(ctx, until, errOutOfTime)
 	defer cancel()
-	progress := progress{log: r.log, at: time.Now()}
+	progress := r.progress()
 	judge := r.judge()
 	var last []string
 	err := r.watcher.Until(ctx, func(v *rollout.View) (bool, time.Duration, error) {
@@ -163,12 +163,19 @@ func lookDeployment(v *rollout.View, d *appsv1.Deployment, t target) (string, er
 	return "", nil
 }
 
-// progress says how a wait goes: not at all if it is short, at most once a
-// second while numbers move, and every ten seconds when nothing does.
+// progress says how a wait goes: not at all if it is short, once a second at
+// first while numbers move, less often the longer it takes, and every ten seconds
+// when nothing moves.
 type progress struct {
-	log  *gitlab.Log
-	said string
-	at   time.Time
+	log   *gitlab.Log
+	began time.Time
+	said  string
+	at    time.Time
+}
+
+func (r *run) progress() progress {
+	now := time.Now()
+	return progress{log: r.log, began: now, at: now}
 }
 
 // say returns when there is something to say again.
@@ -180,7 +187,8 @@ func (p *progress) say(waiting []string) time.Duration {
 	if more := len(waiting) - 3; more > 0 {
 		text += fmt.Sprintf("; and %d more", more)
 	}
-	quiet := time.Second
+	pace := min(max(time.Since(p.began)/10, time.Second), heartbeat)
+	quiet := pace
 	if text == p.said {
 		quiet = heartbeat
 	}
@@ -193,5 +201,5 @@ func (p *progress) say(waiting []string) time.Duration {
 	}
 	p.log.Printf("  %s%s", still, text)
 	p.said, p.at = text, time.Now()
-	return time.Second
+	return pace
 }

@@ -108,7 +108,7 @@ func (r *run) awaitRoom(ctx context.Context, t track, next split.Counts, until t
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, until, errOutOfTime)
 	defer cancel()
-	progress := progress{log: r.log, at: time.Now()}
+	progress := r.progress()
 	return r.watcher.Until(ctx, func(v *rollout.View) (bool, time.Duration, error) {
 		leaving := 0
 		for _, name := range []string{t.stable.Name, t.canary.Name} {
