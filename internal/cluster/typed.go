@@ -57,7 +57,7 @@ func typedClients(config *rest.Config, client *http.Client) (map[schema.GroupVer
 }
 
 // ListWatch lists and watches a resource in a namespace: Deployments,
-// ReplicaSets, Pods and EndpointSlices with their Go types, all others
+// ReplicaSets, Pods, EndpointSlices and Events with their Go types, all others
 // unstructured.
 func (c *Client) ListWatch(resource schema.GroupVersionResource, namespace string) *cache.ListWatch {
 	if typed[resource] != nil {
