@@ -173,14 +173,14 @@ func (j *judge) readClaims(ctx context.Context, namespace string, group rollout.
 	}
 }
 
-// usual are the reasons of events that every pod has and that explain nothing:
-// most of a namespace's.
-const usual = "reason!=Scheduled,reason!=Created,reason!=Started,reason!=SuccessfulCreate,reason!=SuccessfulDelete"
+// telling selects events, but for those that every pod has and that explain
+// nothing: most of a namespace's.
+const telling = "reason!=Scheduled,reason!=Created,reason!=Started,reason!=SuccessfulCreate,reason!=SuccessfulDelete"
 
 // fetch reads the namespace's events. Without them a finding says less.
 func (j *judge) fetch(ctx context.Context, namespace string) {
 	j.fetched, j.of = time.Now(), namespace
-	events, err := j.cluster.Events(ctx, namespace, usual)
+	events, err := j.cluster.Events(ctx, namespace, telling)
 	if err != nil {
 		j.log.Note("not all events can be read: %v", err)
 	}
