@@ -25,10 +25,10 @@ var stageCosts = []struct {
 	{"v1", "canary 10%", 20}, // the first release
 	{"v1", "apply", 18},      // nothing to do
 	{"v2", "plan", 15},
-	{"v2", "canary 10%", 26},
+	{"v2", "canary 10%", 25},
 	{"v2", "canary 10%", 22}, // again: nothing to do
 	{"v2", "status", 8},
-	{"v2", "promote", 27},
+	{"v2", "promote", 26},
 	{"v2", "promote", 16}, // again: nothing to do
 	{"v2", "rollback", 25},
 }

@@ -17,16 +17,18 @@ func isAutoscaler(o *unstructured.Unstructured) bool {
 	return o.GetKind() == "HorizontalPodAutoscaler" && o.GroupVersionKind().Group == "autoscaling"
 }
 
+// awaitsAutoscaler says whether p is a HorizontalPodAutoscaler that is created or
+// changed and waited for. A rollback waits for none.
+func (r *run) awaitsAutoscaler(p cluster.Preview) bool {
+	return isAutoscaler(p.Manifest) && p.Changed() && r.record.Phase != record.RollingBack
+}
+
 // awaitAutoscalers waits until the HorizontalPodAutoscalers that were created or
-// changed were looked at by their controller, and fails if one cannot scale. A
-// rollback waits for none.
+// changed were looked at by their controller, and fails if one cannot scale.
 func (r *run) awaitAutoscalers(ctx context.Context, previews []cluster.Preview) error {
-	changed := slices.DeleteFunc(slices.Clone(previews), func(p cluster.Preview) bool { return !isAutoscaler(p.Manifest) || !p.Changed() })
-	if len(changed) == 0 || r.record.Phase == record.RollingBack {
+	changed := slices.DeleteFunc(slices.Clone(previews), func(p cluster.Preview) bool { return !r.awaitsAutoscaler(p) })
+	if len(changed) == 0 {
 		return nil
-	}
-	if err := r.watch(ctx, changed); err != nil {
-		return err
 	}
 	until := time.Now().Add(rollout.AutoscalingGrace)
 	if r.work.Before(until) {

@@ -63,8 +63,7 @@ func (r *run) targets(ctx context.Context, previews []cluster.Preview) ([]target
 func selecting(services []*unstructured.Unstructured, labels map[string]string) []string {
 	var names []string
 	for _, s := range services {
-		selector, _, _ := unstructured.NestedStringMap(s.Object, "spec", "selector")
-		if rollout.Selects(selector, labels) {
+		if rollout.Selects(selectorOf(s), labels) {
 			names = append(names, s.GetName())
 		}
 	}

@@ -48,7 +48,7 @@ func canaryStage(ctx context.Context, r *run) error {
 	if err := r.begin(ctx, rel, c); err != nil {
 		return err
 	}
-	if err := r.bring(ctx, rel, c, settled); err != nil {
+	if err := r.bring(ctx, c, settled); err != nil {
 		return r.recover(ctx, err)
 	}
 	r.record.Rollout.Updated = now()
@@ -141,13 +141,10 @@ func (r *run) retired(old *record.Rollout, c design) []record.Workload {
 }
 
 // bring brings the canary to its goal and sees it stay healthy.
-func (r *run) bring(ctx context.Context, rel *release, c design, settled bool) error {
+func (r *run) bring(ctx context.Context, c design, settled bool) error {
 	r.check("the canary's pods become ready and serve")
 	end := r.log.Section("canary", fmt.Sprintf("canary: %s", r.goalText()), false)
 	defer end()
-	if err := r.watch(ctx, rel.previews, namespacesOf(c.tracks)...); err != nil {
-		return err
-	}
 	if err := r.retireOthers(ctx, c); err != nil {
 		return err
 	}
@@ -213,14 +210,6 @@ func (r *run) awaitCanaries(ctx context.Context, tracks []track) error {
 		targets = append(targets, target)
 	}
 	return r.await(ctx, targets)
-}
-
-func namespacesOf(tracks []track) []string {
-	var list []string
-	for _, t := range tracks {
-		list = append(list, t.stable.Namespace)
-	}
-	return list
 }
 
 // asked is the share asked for, in percent: what the weight says, or what an

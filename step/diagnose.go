@@ -51,7 +51,9 @@ func (j *judge) hopeless(ctx context.Context, v *rollout.View, t target) (time.D
 	now := time.Now()
 	j.seen.Note(group.Pods, now)
 	findings := rollout.Diagnose(group, now)
-	if wait := eventsAfter - now.Sub(j.began); len(findings) == 0 && (!group.Fewer || wait > 0) {
+	// What is not ready yet, but can become so for all that is seen, has time.
+	mayBeFatal := slices.ContainsFunc(findings, func(f rollout.Finding) bool { return f.Fatal || !f.FatalAt.IsZero() })
+	if wait := eventsAfter - now.Sub(j.began); !mayBeFatal && (!group.Fewer || wait > 0) {
 		return max(wait, eventsAfter), nil
 	}
 	// Events tell causes that the pods' status does not.
@@ -60,13 +62,13 @@ func (j *judge) hopeless(ctx context.Context, v *rollout.View, t target) (time.D
 		age = eventsEvery + 1
 	}
 	if age > eventsEvery || (age > eventsFresh && rollout.Hopeless(group, findings)) {
-		j.fetch(ctx, t.Namespace)
+		j.fetch(ctx, v, t.Namespace)
 		j.readClaims(ctx, t.Namespace, group)
 		group, _ = j.group(v, t)
 		findings = rollout.Diagnose(group, now)
 	}
 	if rollout.Hopeless(group, findings) {
-		j.print(ctx, t, group.Pods, findings)
+		j.print(ctx, v, t, group.Pods, findings)
 		err := hint.Errorf(findings[0].Next, "%s cannot become ready: %s", t, findings[0].Message)
 		if findings[0].Reason == "FailedCreate" {
 			err = noRoom{err}
@@ -118,10 +120,10 @@ func (j *judge) explain(ctx context.Context, targets []target) {
 		if message, err := j.look(v, t); !known || message == "" && err == nil {
 			continue
 		}
-		j.fetch(ctx, t.Namespace)
+		j.fetch(ctx, v, t.Namespace)
 		j.readClaims(ctx, t.Namespace, group)
 		group, _ = j.group(v, t)
-		j.print(ctx, t, group.Pods, rollout.Explain(group, time.Now()))
+		j.print(ctx, v, t, group.Pods, rollout.Explain(group, time.Now()))
 	}
 	for namespace := range namespaces {
 		j.explainServices(ctx, v, namespace)
@@ -141,7 +143,7 @@ func (j *judge) explainServices(ctx context.Context, v *rollout.View, namespace 
 		}
 		found := v.ExplainService(o, j.events)
 		if len(found) > 0 {
-			j.print(ctx, target{Object: objectOf(o)}, nil, found)
+			j.print(ctx, v, target{Object: objectOf(o)}, nil, found)
 		}
 	}
 }
@@ -177,10 +179,14 @@ func (j *judge) readClaims(ctx context.Context, namespace string, group rollout.
 // nothing: most of a namespace's.
 const telling = "reason!=Scheduled,reason!=Created,reason!=Started,reason!=SuccessfulCreate,reason!=SuccessfulDelete"
 
-// fetch reads the namespace's events. Without them a finding says less.
-func (j *judge) fetch(ctx context.Context, namespace string) {
+// fetch reads the namespace's events, of pods those of the troubled ones in v.
+// Without them a finding says less.
+func (j *judge) fetch(ctx context.Context, v *rollout.View, namespace string) {
 	j.fetched, j.of = time.Now(), namespace
-	events, err := j.cluster.Events(ctx, namespace, telling)
+	troubled := v.Troubled(namespace)
+	events, err := j.cluster.Events(ctx, namespace, telling, func(e *corev1.Event) bool {
+		return e.InvolvedObject.Kind != "Pod" || troubled[e.InvolvedObject.Name]
+	})
 	if err != nil {
 		j.log.Note("not all events can be read: %v", err)
 	}
@@ -192,7 +198,7 @@ func (j *judge) fetch(ctx context.Context, namespace string) {
 // print writes the findings about a target, with the log lines and events that
 // explain them. The events are those of this moment: they come later than the
 // status that they are about.
-func (j *judge) print(ctx context.Context, t target, pods []*corev1.Pod, findings []rollout.Finding) {
+func (j *judge) print(ctx context.Context, v *rollout.View, t target, pods []*corev1.Pod, findings []rollout.Finding) {
 	if len(findings) == 0 {
 		return
 	}
@@ -203,7 +209,7 @@ func (j *judge) print(ctx context.Context, t target, pods []*corev1.Pod, finding
 			logs[i] = j.logLines(ctx, t.Namespace, f)
 		}
 	}
-	j.fetch(ctx, t.Namespace)
+	j.fetch(ctx, v, t.Namespace)
 	end := j.log.Section("diagnosis", "diagnosis of "+t.String(), false)
 	defer end()
 	var texts []string

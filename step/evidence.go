@@ -17,6 +17,7 @@ import (
 	"gitlab.com/rollstep/rollstep/internal/cluster"
 	"gitlab.com/rollstep/rollstep/internal/gitlab"
 	"gitlab.com/rollstep/rollstep/internal/record"
+	"gitlab.com/rollstep/rollstep/internal/rollout"
 )
 
 // evidence is what is known of one track since the canary began: what the
@@ -85,30 +86,15 @@ func restarted(pod *corev1.Pod, c corev1.ContainerStatus, since time.Time) int {
 func (r *run) warningsSince(ctx context.Context, since time.Time) []*corev1.Event {
 	var events []*corev1.Event
 	for namespace := range r.viewed {
-		warnings, err := r.cluster.Events(ctx, namespace, "type="+corev1.EventTypeWarning)
+		warnings, err := r.cluster.Events(ctx, namespace, "type="+corev1.EventTypeWarning, func(e *corev1.Event) bool {
+			return rollout.LastTime(e).After(since)
+		})
 		if err != nil {
 			r.log.Note("not all events can be read: %v", err)
 		}
-		for _, e := range warnings {
-			if lastSeen(e).After(since) {
-				events = append(events, e)
-			}
-		}
+		events = append(events, warnings...)
 	}
 	return events
-}
-
-func lastSeen(e *corev1.Event) time.Time {
-	seen := e.LastTimestamp.Time
-	for _, t := range []time.Time{e.EventTime.Time, e.CreationTimestamp.Time} {
-		if t.After(seen) {
-			seen = t
-		}
-	}
-	if e.Series != nil && e.Series.LastObservedTime.After(seen) {
-		seen = e.Series.LastObservedTime.Time
-	}
-	return seen
 }
 
 // warningsOf are the events about a Deployment, its ReplicaSets and pods.

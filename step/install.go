@@ -22,6 +22,9 @@ import (
 // that rise or change. restart are the Deployments to restart for changed
 // configuration.
 func (r *run) install(ctx context.Context, rel *release, restart []record.Workload, at *time.Time) error {
+	if err := r.watch(ctx, rel.previews); err != nil {
+		return err
+	}
 	byObject := map[*unstructured.Unstructured]cluster.Preview{}
 	for _, p := range rel.previews {
 		byObject[p.Manifest] = p
@@ -48,9 +51,6 @@ func (r *run) install(ctx context.Context, rel *release, restart []record.Worklo
 }
 
 func (r *run) installWorkloads(ctx context.Context, previews []cluster.Preview, restart []record.Workload, at *time.Time) error {
-	if err := r.watch(ctx, previews); err != nil {
-		return err
-	}
 	rest := slices.DeleteFunc(slices.Clone(previews), falls)
 	falling := slices.DeleteFunc(slices.Clone(previews), func(p cluster.Preview) bool { return !falls(p) })
 	for _, group := range [][]cluster.Preview{rest, falling} {
@@ -102,8 +102,12 @@ func (r *run) applyAll(ctx context.Context, previews []cluster.Preview) error {
 	})
 	var did []string
 	for i, p := range changed {
-		if p.Manifest.GetKind() == "Service" {
-			clear(r.servicesIn)
+		switch {
+		case p.Manifest.GetKind() != "Service":
+		case errs[i] != nil: // it may have been written all the same
+			delete(r.servicesIn, p.Manifest.GetNamespace())
+		default:
+			r.sawService(p.Manifest.GetNamespace(), p.Manifest.GetName(), applied[i])
 		}
 		if errs[i] == nil {
 			r.wrote(objectOf(p.Manifest), applied[i])

@@ -50,7 +50,7 @@ func (r *run) load(ctx context.Context) (*release, error) {
 	}
 	if r.changes {
 		// Whatever cannot be watched had better show before anything is changed.
-		return rel, preflight(r.watch(ctx, rel.previews, r.namespace))
+		return rel, preflight(r.watch(ctx, rel.previews, r.searched()...))
 	}
 	return rel, nil
 }

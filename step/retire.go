@@ -193,7 +193,9 @@ func (r *run) remove(ctx context.Context, created []record.Object) error {
 // forget what this run knows of an object that it deletes.
 func (r *run) forget(ref record.Object) {
 	delete(r.generations, ref)
-	clear(r.servicesIn)
+	if ref.Kind == "Service" {
+		r.sawService(ref.Namespace, ref.Name, nil)
+	}
 }
 
 func (r *run) delete(ctx context.Context, ref record.Object) error {

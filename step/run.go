@@ -10,7 +10,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"gitlab.com/rollstep/rollstep/internal/canary"
 	"gitlab.com/rollstep/rollstep/internal/cluster"
@@ -42,8 +41,9 @@ type run struct {
 	end     time.Time // until when it must have ended
 	watcher *rollout.Watcher
 	viewed  map[string]bool // namespaces that watcher watches
-	extra   map[schema.GroupVersionResource]bool
 	before  restarts
+
+	subjects map[string]*subjects // by namespace
 
 	recalled map[string]bool // namespaces of releases that a lost record had
 
@@ -70,7 +70,7 @@ func Run(ctx context.Context, c Config, loaded error, log *gitlab.Log, version s
 		Config: c, log: log, report: newReport(c, version, began), by: c.By(), changes: stage.changes, began: began, work: work, end: end,
 		generations: map[record.Object]int64{}, written: map[record.Object]time.Time{},
 		options:    canary.Options{Release: c.Release, TrackLabel: c.TrackLabel, App: c.CI.ProjectSlug, Env: c.CI.Environment},
-		servicesIn: map[string][]*unstructured.Unstructured{},
+		servicesIn: map[string][]*unstructured.Unstructured{}, viewed: map[string]bool{}, before: restarts{}, subjects: map[string]*subjects{},
 	}
 	defer func() { r.leave(err) }()
 	r.check("the configuration and the manifests can be read")

@@ -34,8 +34,8 @@ func (r *run) list(ctx context.Context, resource schema.GroupVersionResource, na
 	return objects, nil
 }
 
-// services are the live Services of a namespace, listed once until this run
-// writes one.
+// services are the live Services of a namespace, listed once: what this run
+// writes since, sawService tells.
 func (r *run) services(ctx context.Context, namespace string) ([]*unstructured.Unstructured, error) {
 	if list, known := r.servicesIn[namespace]; known {
 		return list, nil
@@ -45,6 +45,20 @@ func (r *run) services(ctx context.Context, namespace string) ([]*unstructured.U
 		r.servicesIn[namespace] = list
 	}
 	return list, err
+}
+
+// sawService puts a Service that this run wrote into the list of its namespace,
+// if there is one; nil takes it out.
+func (r *run) sawService(namespace, name string, service *unstructured.Unstructured) {
+	list, known := r.servicesIn[namespace]
+	if !known {
+		return
+	}
+	list = slices.DeleteFunc(slices.Clone(list), func(s *unstructured.Unstructured) bool { return s.GetName() == name })
+	if service != nil {
+		list = append(list, service)
+	}
+	r.servicesIn[namespace] = list
 }
 
 // surroundings are the objects of a namespace that a canary in it has to do

@@ -95,7 +95,7 @@ func (r *run) of(release string) *run {
 	other.Release = release
 	other.options.Release = release
 	other.store = record.NewStore(r.cluster.Dynamic, r.namespace, release)
-	other.watcher, other.viewed, other.before = nil, nil, nil
+	other.watcher, other.viewed, other.subjects, other.before = nil, map[string]bool{}, map[string]*subjects{}, restarts{}
 	other.generations, other.written = map[record.Object]int64{}, map[record.Object]time.Time{}
 	other.servicesIn = map[string][]*unstructured.Unstructured{}
 	return &other

@@ -6,58 +6,58 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
-
 	"gitlab.com/rollstep/rollstep/internal/cluster"
 	"gitlab.com/rollstep/rollstep/internal/record"
 	"gitlab.com/rollstep/rollstep/internal/rollout"
 )
 
-// watch begins to view the namespaces of the previews' workloads, and those of
-// more, once.
+// watch has the view show what the previews are about, in their namespaces and
+// those of more: first the workloads, then what these and the Services select.
 func (r *run) watch(ctx context.Context, previews []cluster.Preview, more ...string) error {
-	var namespaces []string
-	resources := map[schema.GroupVersionResource]bool{}
+	namespaces := slices.Clone(more)
+	var workloads []rollout.Scope
 	for _, p := range previews {
-		if !awaited(p.Manifest) && !isAutoscaler(p.Manifest) {
+		if !awaited(p.Manifest) && !r.awaitsAutoscaler(p) {
 			continue
 		}
-		namespaces = append(namespaces, p.Manifest.GetNamespace())
-		switch resource, err := r.cluster.Resource(ctx, p.Manifest.GroupVersionKind()); {
-		case err != nil:
+		namespace := p.Manifest.GetNamespace()
+		namespaces = append(namespaces, namespace)
+		resource, err := r.cluster.Resource(ctx, p.Manifest.GroupVersionKind())
+		if err != nil {
 			return err
-		case !rollout.Always(resource.GroupVersionResource):
-			resources[resource.GroupVersionResource] = true
+		}
+		if gvr := resource.GroupVersionResource; gvr != rollout.Pods && gvr != rollout.ReplicaSets {
+			workloads = append(workloads, rollout.Scope{Resource: gvr, Namespace: namespace})
 		}
 	}
-	namespaces = append(namespaces, more...)
-	known := !slices.ContainsFunc(namespaces, func(n string) bool { return !r.viewed[n] })
-	for resource := range resources {
-		known = known && r.extra[resource]
-	}
-	if r.watcher != nil && known {
-		return nil
-	}
-	namespaces = slices.AppendSeq(namespaces, maps.Keys(r.viewed))
 	slices.Sort(namespaces)
 	namespaces = slices.Compact(namespaces)
-	maps.Copy(resources, r.extra)
-	watcher, err := rollout.Watch(ctx, r.cluster, namespaces, slices.Collect(maps.Keys(resources))...)
-	if err != nil {
+	for _, namespace := range namespaces {
+		workloads = append(workloads, rollout.Scope{Resource: rollout.Deployments, Namespace: namespace})
+	}
+	if r.watcher == nil {
+		r.watcher = rollout.NewWatcher(ctx, r.cluster)
+	}
+	if err := r.watcher.See(workloads...); err != nil {
 		return cluster.Explain(err)
 	}
-	if r.watcher != nil {
-		r.watcher.Stop()
+	var pods []rollout.Scope
+	for _, namespace := range namespaces {
+		scopes, err := r.scopes(ctx, namespace, previews)
+		if err != nil {
+			return err
+		}
+		pods = append(pods, scopes...)
+		r.viewed[namespace] = true
 	}
-	r.watcher, r.viewed, r.extra = watcher, map[string]bool{}, resources
-	for _, n := range namespaces {
-		r.viewed[n] = true
+	before := r.watcher.View()
+	if err := r.watcher.See(pods...); err != nil {
+		return cluster.Explain(err)
 	}
-	if r.before == nil {
-		r.before = watcher.View().Restarts()
-	}
-	r.sample(watcher.View())
-	watcher.Each = r.sample
+	v := r.watcher.View()
+	maps.Copy(r.before, v.Restarts(before))
+	r.sample(v)
+	r.watcher.Each = r.sample
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 )
@@ -56,17 +57,24 @@ func typedClients(config *rest.Config, client *http.Client) (map[schema.GroupVer
 	return clients, nil
 }
 
-// ListWatch lists and watches a resource in a namespace: Deployments,
-// ReplicaSets, Pods, EndpointSlices and Events with their Go types, all others
-// unstructured.
-func (c *Client) ListWatch(resource schema.GroupVersionResource, namespace string) *cache.ListWatch {
+// ListWatch lists and watches the objects of a resource in a namespace that a
+// label selector takes, "" for all: Deployments, ReplicaSets, Pods, EndpointSlices
+// and Events with their Go types, all others unstructured.
+func (c *Client) ListWatch(resource schema.GroupVersionResource, namespace, selector string) *cache.ListWatch {
 	if typed[resource] != nil {
-		return cache.NewFilteredListWatchFromClient(c.typed[resource.GroupVersion()], resource.Resource, namespace, func(*metav1.ListOptions) {})
+		return cache.NewFilteredListWatchFromClient(c.typed[resource.GroupVersion()], resource.Resource, namespace,
+			func(o *metav1.ListOptions) { o.LabelSelector = selector })
 	}
 	ri := c.Dynamic.Resource(resource).Namespace(namespace)
 	return &cache.ListWatch{
-		ListWithContextFunc:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return ri.List(ctx, o) },
-		WatchFuncWithContext: ri.Watch,
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			o.LabelSelector = selector
+			return ri.List(ctx, o)
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			o.LabelSelector = selector
+			return ri.Watch(ctx, o)
+		},
 	}
 }
 
@@ -77,13 +85,14 @@ const (
 	eventsMost   = 10_000
 )
 
-// Events returns the events of a namespace that a field selector takes. Where
-// there are more than are read, it returns an error beside those that were.
-func (c *Client) Events(ctx context.Context, namespace, selector string) ([]*corev1.Event, error) {
-	lw := c.ListWatch(events, namespace)
+// Events returns the wanted ones of the events of a namespace that a field
+// selector takes. Where there are more than are read, it returns an error beside
+// those that were.
+func (c *Client) Events(ctx context.Context, namespace, selector string, wanted func(*corev1.Event) bool) ([]*corev1.Event, error) {
+	lw := c.ListWatch(events, namespace, "")
 	options := metav1.ListOptions{FieldSelector: selector, Limit: eventsAtOnce}
 	var all []*corev1.Event
-	for {
+	for read := 0; ; {
 		answer, err := lw.ListWithContext(ctx, options)
 		if err != nil {
 			return all, Explain(err)
@@ -92,14 +101,16 @@ func (c *Client) Events(ctx context.Context, namespace, selector string) ([]*cor
 		if !ok {
 			return all, fmt.Errorf("the API server answers a list of events with a %T", answer)
 		}
-		for i := range page.Items {
-			page.Items[i].ManagedFields = nil
-			all = append(all, &page.Items[i])
+		for _, e := range page.Items { // a copy, which does not hold the page
+			if wanted(&e) {
+				e.ManagedFields = nil
+				all = append(all, &e)
+			}
 		}
 		if options.Continue = page.Continue; page.Continue == "" {
 			return all, nil
 		}
-		if len(all) >= eventsMost {
+		if read += len(page.Items); read >= eventsMost {
 			return all, fmt.Errorf("namespace %s has more than the %d that are read", namespace, eventsMost)
 		}
 	}

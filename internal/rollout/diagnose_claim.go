@@ -78,7 +78,7 @@ func claimEvent(g Group, name string, reasons ...string) *corev1.Event {
 		if claim := g.Claims[name]; claim != nil && e.InvolvedObject.UID != "" && e.InvolvedObject.UID != claim.UID {
 			continue // an earlier claim of that name
 		}
-		if newest == nil || !lastTime(e).Before(lastTime(newest)) {
+		if newest == nil || !LastTime(e).Before(LastTime(newest)) {
 			newest = e
 		}
 	}

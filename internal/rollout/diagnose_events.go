@@ -25,7 +25,7 @@ func podEvents(g Group, pod *corev1.Pod, container string, reasons ...string) []
 		}
 		events = append(events, e)
 	}
-	slices.SortStableFunc(events, func(a, b *corev1.Event) int { return lastTime(a).Compare(lastTime(b)) })
+	slices.SortStableFunc(events, func(a, b *corev1.Event) int { return LastTime(a).Compare(LastTime(b)) })
 	return events
 }
 
@@ -50,8 +50,8 @@ func firstTime(e *corev1.Event) time.Time {
 	return e.CreationTimestamp.Time
 }
 
-// lastTime is when an event happened last.
-func lastTime(e *corev1.Event) time.Time {
+// LastTime is when an event happened last, whichever API it was reported by.
+func LastTime(e *corev1.Event) time.Time {
 	t := latest(firstTime(e), e.LastTimestamp.Time)
 	if e.Series != nil {
 		t = latest(t, e.Series.LastObservedTime.Time)

@@ -178,7 +178,7 @@ func pulling(c container) *Finding {
 		return nil
 	}
 	f := c.finding("Pulling", "%s is still pulling its image %s", c.name(), c.spec.Image)
-	f.Since = lastTime(e)
+	f.Since = LastTime(e)
 	f.Next = "make the image smaller, or raise ROLLSTEP_TIMEOUT"
 	return f
 }

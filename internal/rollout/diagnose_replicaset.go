@@ -50,11 +50,11 @@ func createOthers(g Group, now time.Time) *Finding {
 	var last *corev1.Event
 	for _, e := range g.Events {
 		if e != nil && e.Reason == "FailedCreate" && e.InvolvedObject.Kind == g.Kind && e.InvolvedObject.Name == g.Object &&
-			(last == nil || lastTime(e).After(lastTime(last))) {
+			(last == nil || LastTime(e).After(LastTime(last))) {
 			last = e
 		}
 	}
-	if last == nil || lastTime(last).Before(newest(g.Pods)) {
+	if last == nil || LastTime(last).Before(newest(g.Pods)) {
 		return nil
 	}
 	message := failedCreate.ReplaceAllString(oneLine(last.Message), "")

@@ -41,7 +41,7 @@ func (f Finding) EventLines(events []*corev1.Event, pods []*corev1.Pod) []string
 			}
 			lines[i].pods[pod.Name] = true
 			lines[i].n += times(e)
-			if at := lastTime(e); !at.Before(lines[i].last) {
+			if at := LastTime(e); !at.Before(lines[i].last) {
 				lines[i].last, lines[i].full = at, e.Reason+": "+oneLine(e.Message)
 			}
 		}

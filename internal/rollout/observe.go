@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"slices"
 	"sync"
 	"time"
 
@@ -24,20 +23,37 @@ import (
 )
 
 // Watcher keeps a live view of the workloads, pods and endpoints of some
-// namespaces. It lists and watches each kind once per namespace.
+// namespaces, each kind by one watch per namespace.
 type Watcher struct {
 	// Each, if set, is called with every view that Until looks at.
 	Each func(*View)
 
-	changed chan struct{}
-	stores  []cache.Store
-	stop    context.CancelCauseFunc
+	source   Source
+	lifetime context.Context
+	stop     context.CancelCauseFunc
+	changed  chan struct{}
+	watches  map[watched]watching
 
 	mu     sync.Mutex
 	failed error
 }
 
-// Resources every rollout needs to see.
+// watched are the objects of a resource in a namespace.
+type watched struct {
+	schema.GroupVersionResource
+	namespace string
+}
+
+// watching is the watch of some objects.
+type watching struct {
+	selector string
+	store    cache.Store
+	stop     context.CancelFunc
+}
+
+func (w watching) shows(s Scope) bool { return w.store != nil && w.selector == s.Selector }
+
+// Resources that rollouts need to see.
 var (
 	Deployments    = appsv1.SchemeGroupVersion.WithResource("deployments")
 	ReplicaSets    = appsv1.SchemeGroupVersion.WithResource("replicasets")
@@ -47,40 +63,56 @@ var (
 	EndpointSlices = discoveryv1.SchemeGroupVersion.WithResource("endpointslices")
 )
 
-var always = []schema.GroupVersionResource{Deployments, ReplicaSets, Pods, EndpointSlices}
-
-// Source is a cluster's lists and watches of a resource in a namespace: those of
-// Deployments, ReplicaSets, Pods and EndpointSlices with their Go types, all
-// others unstructured.
+// Source is a cluster's lists and watches of the objects of a resource in a
+// namespace that a label selector takes: of Deployments, ReplicaSets, Pods and
+// EndpointSlices with their Go types, of all others unstructured.
 type Source interface {
-	ListWatch(schema.GroupVersionResource, string) *cache.ListWatch
+	ListWatch(resource schema.GroupVersionResource, namespace, selector string) *cache.ListWatch
 }
 
-// Watch begins to view namespaces until ctx ends, and returns when the view is
-// complete. more are resources to see besides those of every rollout.
-func Watch(ctx context.Context, source Source, namespaces []string, more ...schema.GroupVersionResource) (*Watcher, error) {
-	ctx, stop := context.WithCancelCause(ctx)
-	w := &Watcher{changed: make(chan struct{}, 1), stop: stop}
+// NewWatcher returns a Watcher that sees nothing yet. It ends with ctx.
+func NewWatcher(ctx context.Context, source Source) *Watcher {
+	w := &Watcher{source: source, changed: make(chan struct{}, 1), watches: map[watched]watching{}}
+	w.lifetime, w.stop = context.WithCancelCause(ctx)
+	return w
+}
+
+// See brings what scopes show into the view, and returns when the view has it.
+// What another scope showed of a resource in the same namespace is replaced. If it
+// fails, the Watcher ends.
+func (w *Watcher) See(scopes ...Scope) error {
+	begun := map[watched]watching{}
 	var synced []cache.DoneChecker
-	for _, namespace := range namespaces {
-		for _, resource := range append(append([]schema.GroupVersionResource{}, always...), more...) {
-			informer, err := w.informer(source.ListWatch(resource, namespace), resource, namespace)
-			if err != nil {
-				stop(err)
-				return nil, err
-			}
-			synced = append(synced, informer.HasSyncedChecker())
-			go informer.RunWithContext(ctx)
+	for _, s := range scopes {
+		key := watched{s.Resource, s.Namespace}
+		if w.watches[key].shows(s) || begun[key].shows(s) {
+			continue
 		}
+		informer, err := w.informer(s)
+		if err != nil {
+			w.stop(err)
+			return err
+		}
+		ctx, stop := context.WithCancel(w.lifetime)
+		begun[key] = watching{selector: s.Selector, store: informer.GetStore(), stop: stop}
+		synced = append(synced, informer.HasSyncedChecker())
+		go informer.RunWithContext(ctx)
 	}
-	if err := complete(ctx, synced); err != nil {
-		stop(err)
-		return nil, err
+	if err := complete(w.lifetime, synced); err != nil {
+		w.stop(err)
+		return err
 	}
-	return w, nil
+	for key, watch := range begun {
+		if old, has := w.watches[key]; has {
+			old.stop()
+		}
+		w.watches[key] = watch
+	}
+	return nil
 }
 
-func (w *Watcher) informer(lw *cache.ListWatch, resource schema.GroupVersionResource, namespace string) (cache.SharedIndexInformer, error) {
+func (w *Watcher) informer(s Scope) (cache.SharedIndexInformer, error) {
+	lw := w.source.ListWatch(s.Resource, s.Namespace, s.Selector)
 	begin := lw.WatchFuncWithContext
 	lw.WatchFuncWithContext = func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 		w, err := begin(ctx, o)
@@ -102,7 +134,7 @@ func (w *Watcher) informer(lw *cache.ListWatch, resource schema.GroupVersionReso
 		if informer.HasSynced() && !refused.last(time.Now()) {
 			return
 		}
-		err = fmt.Errorf("watching %s in namespace %s: %w", resource.Resource, namespace, err)
+		err = fmt.Errorf("watching %s in namespace %s: %w", s.Resource.Resource, s.Namespace, err)
 		w.fail(err)
 		w.stop(err)
 	})
@@ -114,7 +146,6 @@ func (w *Watcher) informer(lw *cache.ListWatch, resource schema.GroupVersionReso
 		UpdateFunc: func(any, any) { w.notify() },
 		DeleteFunc: func(any) { w.notify() },
 	})
-	w.stores = append(w.stores, informer.GetStore())
 	return informer, err
 }
 
@@ -181,8 +212,7 @@ func (w *Watcher) Until(ctx context.Context, look func(*View) (done bool, again 
 	}
 }
 
-// View is the state of the watched namespaces at one moment. It is for one
-// goroutine.
+// View is the state of what is watched at one moment. It is for one goroutine.
 type View struct {
 	deployments []*appsv1.Deployment
 	replicaSets []*appsv1.ReplicaSet
@@ -196,8 +226,8 @@ type View struct {
 // View returns what is known now.
 func (w *Watcher) View() *View {
 	v := &View{}
-	for _, store := range w.stores {
-		for _, o := range store.List() {
+	for _, watch := range w.watches {
+		for _, o := range watch.store.List() {
 			v.add(o)
 		}
 	}
@@ -220,6 +250,3 @@ func (v *View) add(o any) {
 		panic("rollout: unexpected " + reflect.TypeOf(o).String())
 	}
 }
-
-// Always says whether a resource is part of every view.
-func Always(resource schema.GroupVersionResource) bool { return slices.Contains(always, resource) }

@@ -26,6 +26,11 @@ func (v *View) Deployment(namespace, name string) *appsv1.Deployment {
 	return nil
 }
 
+// Deployments returns the live Deployments of a namespace.
+func (v *View) Deployments(namespace string) []*appsv1.Deployment {
+	return slices.DeleteFunc(slices.Clone(v.deployments), func(d *appsv1.Deployment) bool { return d.Namespace != namespace })
+}
+
 // Generation is the generation of an object as seen, 0 if it is not.
 func (v *View) Generation(kind, namespace, name string) int64 {
 	if kind == "Deployment" {
@@ -249,10 +254,18 @@ func images(p *corev1.Pod) string {
 }
 
 // Restarts counts the restarts of each container that had any by pod, so that
-// later ones can be told from those there were.
-func (v *View) Restarts() map[types.UID]map[string]int32 {
+// later ones can be told from those there were. Pods that an earlier view had are
+// left out.
+func (v *View) Restarts(earlier *View) map[types.UID]map[string]int32 {
+	seen := make(map[types.UID]bool, len(earlier.pods))
+	for _, p := range earlier.pods {
+		seen[p.UID] = true
+	}
 	counts := map[types.UID]map[string]int32{}
 	for _, p := range v.pods {
+		if seen[p.UID] {
+			continue
+		}
 		for _, c := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
 			if c.RestartCount == 0 {
 				continue
@@ -264,6 +277,20 @@ func (v *View) Restarts() map[types.UID]map[string]int32 {
 		}
 	}
 	return counts
+}
+
+// Troubled are the names of the pods of a namespace that are not ready, or whose
+// containers were restarted: those about which events may tell something.
+func (v *View) Troubled(namespace string) map[string]bool {
+	names := map[string]bool{}
+	for _, p := range v.pods {
+		restarted := func(c corev1.ContainerStatus) bool { return c.RestartCount > 0 }
+		if p.Namespace == namespace && (!Ready(p) || slices.ContainsFunc(p.Status.ContainerStatuses, restarted) ||
+			slices.ContainsFunc(p.Status.InitContainerStatuses, restarted)) {
+			names[p.Name] = true
+		}
+	}
+	return names
 }
 
 // Selects says whether a Service's selector picks pods with these labels. A
