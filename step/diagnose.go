@@ -28,6 +28,7 @@ type judge struct {
 	claims  map[string]*corev1.PersistentVolumeClaim
 	fetched time.Time
 	of      string // namespace
+	unread  bool   // it was said that not all events can be read
 }
 
 // eventsEvery bounds how often events are fetched while something looks wrong,
@@ -187,7 +188,8 @@ func (j *judge) fetch(ctx context.Context, v *rollout.View, namespace string) {
 	events, err := j.cluster.Events(ctx, namespace, telling, func(e *corev1.Event) bool {
 		return e.InvolvedObject.Kind != "Pod" || troubled[e.InvolvedObject.Name]
 	})
-	if err != nil {
+	if err != nil && !j.unread {
+		j.unread = true
 		j.log.Note("not all events can be read: %v", err)
 	}
 	if err == nil || len(events) > 0 {

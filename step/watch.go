@@ -48,11 +48,13 @@ func (r *run) watch(ctx context.Context, previews []cluster.Preview, more ...str
 			return err
 		}
 		pods = append(pods, scopes...)
-		r.viewed[namespace] = true
 	}
 	before := r.watcher.View()
 	if err := r.watcher.See(pods...); err != nil {
 		return cluster.Explain(err)
+	}
+	for _, namespace := range namespaces {
+		r.viewed[namespace] = true
 	}
 	v := r.watcher.View()
 	maps.Copy(r.before, v.Restarts(before))
