@@ -3,8 +3,6 @@ package step
 import (
 	"context"
 
-	"gitlab.com/rollstep/rollstep/internal/canary"
-	"gitlab.com/rollstep/rollstep/internal/cluster"
 	"gitlab.com/rollstep/rollstep/internal/record"
 )
 
@@ -19,13 +17,9 @@ func apply(ctx context.Context, r *run) error {
 	if err := r.record.AllowApply(); err != nil {
 		return err
 	}
-	lost, err := r.list(ctx, deployments, r.namespace, canary.ReleaseLabel+"="+r.Release)
-	if err != nil {
-		return err
-	}
-	if len(lost) > 0 {
+	if lost := r.canariesIn(r.namespace); len(lost) > 0 {
 		return record.Refuse("Run rollback, which removes it, or canary to go on",
-			"there is a canary of this release that the record does not know (%s)", cluster.Name(lost[0]))
+			"there is a canary of this release that the record does not know (Deployment %s)", lost[0].Name)
 	}
 	return r.release(ctx, rel, "applied")
 }

@@ -178,7 +178,9 @@ func (r *run) progress() progress {
 }
 
 // say returns when there is something to say again.
-func (p *progress) say(waiting []string) time.Duration {
+func (p *progress) say(waiting []string) time.Duration { return p.sayAt(time.Now(), waiting) }
+
+func (p *progress) sayAt(now time.Time, waiting []string) time.Duration {
 	if len(waiting) == 0 {
 		return heartbeat
 	}
@@ -186,19 +188,15 @@ func (p *progress) say(waiting []string) time.Duration {
 	if more := len(waiting) - 3; more > 0 {
 		text += fmt.Sprintf("; and %d more", more)
 	}
-	pace := min(max(time.Since(p.began)/10, time.Second), heartbeat)
-	quiet := pace
+	pace := min(max(now.Sub(p.began)/10, time.Second), heartbeat)
+	quiet, still := pace, ""
 	if text == p.said {
-		quiet = heartbeat
+		quiet, still = heartbeat, "still waiting: "
 	}
-	if since := time.Since(p.at); since < quiet {
+	if since := now.Sub(p.at); since < quiet {
 		return quiet - since
 	}
-	still := ""
-	if text == p.said {
-		still = "still waiting: "
-	}
 	p.log.Printf("  %s%s", still, text)
-	p.said, p.at = text, time.Now()
+	p.said, p.at = text, now
 	return pace
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -20,7 +21,7 @@ import (
 )
 
 // inFlight are the workloads of the rollout, by the record and by the labels of
-// the canaries that are there, each with the way back as its goal.
+// the canaries that are in view, each with the way back as its goal.
 func (r *run) inFlight(ctx context.Context) ([]track, error) {
 	known := map[record.Object]record.Workload{}
 	if r.record.InFlight() {
@@ -29,32 +30,28 @@ func (r *run) inFlight(ctx context.Context) ([]track, error) {
 		}
 	}
 	namespaces := r.searched()
+	if err := r.watch(ctx, nil, namespaces...); err != nil {
+		return nil, err
+	}
 	for _, namespace := range namespaces {
-		list, err := r.list(ctx, deployments, namespace, canary.ReleaseLabel+"="+r.Release)
-		if err != nil {
-			return nil, err
-		}
 		hpas := []*unstructured.Unstructured(nil)
-		for _, d := range list {
-			stable := objectOf(d)
-			stable.Name = d.GetAnnotations()[canary.StableAnnotation]
+		for _, d := range r.canariesIn(namespace) {
+			stable := record.Object{APIVersion: "apps/v1", Kind: "Deployment", Namespace: namespace, Name: d.Annotations[canary.StableAnnotation]}
 			if _, has := known[stable]; has || stable.Name == "" {
 				continue
 			}
 			if hpas == nil {
+				var err error
 				if hpas, err = r.list(ctx, autoscalers, namespace, ""); err != nil {
 					r.log.Note("HorizontalPodAutoscalers cannot be listed: %v", err)
 				}
 			}
-			was, err := strconv.Atoi(d.GetAnnotations()[canary.WasAnnotation])
+			was, err := strconv.Atoi(d.Annotations[canary.WasAnnotation])
 			if err != nil {
-				r.warn(cluster.Name(d) + " does not say how many stable pods there were: their count is left alone")
+				r.warn(fmt.Sprintf("Deployment %s does not say how many stable pods there were: their count is left alone", d.Name))
 			}
 			known[stable] = record.Workload{Object: stable, Was: was, Autoscaled: canary.Autoscaler(emptyObject(stable), hpas) != nil}
 		}
-	}
-	if err := r.watch(ctx, nil, namespaces...); err != nil {
-		return nil, err
 	}
 	var tracks []track
 	for _, w := range known {
@@ -67,6 +64,13 @@ func (r *run) inFlight(ctx context.Context) ([]track, error) {
 	}
 	slices.SortFunc(tracks, func(a, b track) int { return cmpObjects(a.stable, b.stable) })
 	return tracks, nil
+}
+
+// canariesIn are the release's canary Deployments in a namespace that is in view.
+func (r *run) canariesIn(namespace string) []*appsv1.Deployment {
+	return slices.DeleteFunc(r.watcher.View().Deployments(namespace), func(d *appsv1.Deployment) bool {
+		return d.Labels[canary.ReleaseLabel] != r.Release
+	})
 }
 
 // wayBack is the track of a workload that goes back to its stable pods. The

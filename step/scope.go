@@ -107,16 +107,13 @@ func (r *run) addDeployments(s *subjects, namespace string) {
 			}
 		}
 	}
-	live := r.watcher.View().Deployments(namespace)
-	for _, d := range live {
-		if d.Labels[canary.ReleaseLabel] == r.Release {
-			names[d.Annotations[canary.StableAnnotation]] = true
-		}
+	for _, d := range r.canariesIn(namespace) {
+		names[d.Annotations[canary.StableAnnotation]] = true
 	}
 	for name := range maps.Clone(names) {
 		names[canary.Name(name)] = true
 	}
-	for _, d := range live {
+	for _, d := range r.watcher.View().Deployments(namespace) {
 		if names[d.Name] && d.Spec.Selector != nil {
 			r.add(s.pods, d.Spec.Selector.MatchLabels)
 			r.add(s.templates, d.Spec.Template.Labels)

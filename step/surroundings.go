@@ -13,6 +13,7 @@ import (
 
 	"gitlab.com/rollstep/rollstep/internal/canary"
 	"gitlab.com/rollstep/rollstep/internal/cluster"
+	"gitlab.com/rollstep/rollstep/internal/rollout"
 )
 
 var (
@@ -47,6 +48,18 @@ func (r *run) services(ctx context.Context, namespace string) ([]*unstructured.U
 	return list, err
 }
 
+// deployments are the live Deployments of a namespace: those in view, if it is.
+func (r *run) deployments(ctx context.Context, namespace string) ([]*unstructured.Unstructured, error) {
+	if !r.viewed[namespace] {
+		return r.list(ctx, deployments, namespace, "")
+	}
+	var live []*unstructured.Unstructured
+	for _, d := range r.watcher.View().Deployments(namespace) {
+		live = append(live, rollout.Untyped(d))
+	}
+	return live, nil
+}
+
 // sawService puts a Service that this run wrote into the list of its namespace,
 // if there is one; nil takes it out.
 func (r *run) sawService(namespace, name string, service *unstructured.Unstructured) {
@@ -70,7 +83,7 @@ func (r *run) surroundings(ctx context.Context, rel *release, namespace string) 
 	if around.Services, err = r.services(ctx, namespace); err != nil {
 		return around, err
 	}
-	if around.Deployments, err = r.list(ctx, deployments, namespace, ""); err != nil {
+	if around.Deployments, err = r.deployments(ctx, namespace); err != nil {
 		return around, err
 	}
 	around.Autoscalers, err = r.list(ctx, autoscalers, namespace, "")

@@ -63,18 +63,26 @@ func (v *View) Other(kind, namespace, name string) *unstructured.Unstructured {
 
 func find[T metav1.Object](list []T, gvk schema.GroupVersionKind, namespace, name string) *unstructured.Unstructured {
 	for _, o := range list {
-		if o.GetNamespace() != namespace || o.GetName() != name {
-			continue
+		if o.GetNamespace() == namespace && o.GetName() == name {
+			return untyped(o, gvk)
 		}
-		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-		if err != nil {
-			return nil
-		}
-		u := &unstructured.Unstructured{Object: content}
-		u.SetGroupVersionKind(gvk)
-		return u
 	}
 	return nil
+}
+
+// Untyped is a Deployment in the form that objects of any kind have.
+func Untyped(d *appsv1.Deployment) *unstructured.Unstructured {
+	return untyped(d, appsv1.SchemeGroupVersion.WithKind("Deployment"))
+}
+
+func untyped(o metav1.Object, gvk schema.GroupVersionKind) *unstructured.Unstructured {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err != nil {
+		panic("rollout: " + err.Error()) // it converts every type of the API
+	}
+	u := &unstructured.Unstructured{Object: content}
+	u.SetGroupVersionKind(gvk)
+	return u
 }
 
 // Pods returns the pods of a Deployment, of all its ReplicaSets.
