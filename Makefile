@@ -39,7 +39,7 @@ faults: bin/lab ## kill every stage at every request, and more; three quarters o
 race: bin/lab bin/kubectl tools ## the product's tests under the race detector (needs gcc)
 	CGO_ENABLED=1 bin/lab run -- go test -race -timeout 60m ./...
 
-bench: build bin/lab bin/kubectl ## compare with kubectl and Helm, write docs/performance.md; 15 minutes, alone on the machine
+bench: build bin/lab bin/kubectl ## compare with kubectl and Helm, write docs/performance.md; 25 minutes, alone on the machine
 	cd bench && go build -ldflags "-s -w" -o ../bin/ . helm.sh/helm/v4/cmd/helm
 	@$(if $(KUBECONFIG),,bin/lab run --) bin/bench -write docs/performance.md $(BENCH)
 

@@ -23,11 +23,11 @@ func (b *bench) detect(ctx context.Context, tag string, reasons []string) (time.
 		return 0, err
 	}
 	defer f.stop()
-	good, err := b.release("good", app(3, "v1"))
+	good, err := b.release("good", app("app", 3, "v1"))
 	if err != nil {
 		return 0, err
 	}
-	bad, err := b.release(tag, app(3, tag))
+	bad, err := b.release(tag, app("app", 3, tag))
 	if err != nil {
 		return 0, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -44,26 +45,26 @@ func mixed(n int) string {
 }
 
 // app is a Deployment behind a Service. tag says how the lab's pods behave.
-func app(pods int, tag string) string {
-	return fmt.Sprintf(`apiVersion: apps/v1
+func app(name string, pods int, tag string) string {
+	return strings.NewReplacer("NAME", name, "PODS", strconv.Itoa(pods), "TAG", tag).Replace(`apiVersion: apps/v1
 kind: Deployment
-metadata: {name: app, labels: {app: app}}
+metadata: {name: NAME, labels: {app: NAME}}
 spec:
-  replicas: %d
-  selector: {matchLabels: {app: app}}
-  strategy: {rollingUpdate: {maxSurge: 10%%, maxUnavailable: 0}}
+  replicas: PODS
+  selector: {matchLabels: {app: NAME}}
+  strategy: {rollingUpdate: {maxSurge: 10%, maxUnavailable: 0}}
   template:
-    metadata: {labels: {app: app}}
+    metadata: {labels: {app: NAME}}
     spec:
       containers:
-        - name: app
-          image: registry.example.com/shop/app:%s
+        - name: NAME
+          image: registry.example.com/shop/app:TAG
           ports: [{containerPort: 5000}]
           readinessProbe: {httpGet: {path: /, port: 5000}}
 ---
 apiVersion: v1
 kind: Service
-metadata: {name: app, labels: {app: app}}
-spec: {selector: {app: app}, ports: [{port: 80, targetPort: 5000}]}
-`, pods, tag)
+metadata: {name: NAME, labels: {app: NAME}}
+spec: {selector: {app: NAME}, ports: [{port: 80, targetPort: 5000}]}
+`)
 }

@@ -62,7 +62,7 @@ func kib(n int64) string { return round(float64(n) / 1024) }
 
 // countStages plays a rollout through the proxy.
 func (b *bench) countStages(ctx context.Context, p *proxy, pods int) (map[string]tally, error) {
-	dirs, err := b.versions(fmt.Sprintf("counted-%d", pods), func(version string) string { return app(pods, version) })
+	dirs, err := b.versions(fmt.Sprintf("counted-%d", pods), func(version string) string { return app("app", pods, version) })
 	if err != nil {
 		return nil, err
 	}
