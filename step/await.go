@@ -81,6 +81,7 @@ func (r *run) awaitUntil(ctx context.Context, targets []target, until time.Time)
 	defer cancel()
 	progress := r.progress()
 	judge := r.judge()
+	stalled := stalled{}
 	var last []string
 	err := r.watcher.Until(ctx, func(v *rollout.View) (bool, time.Duration, error) {
 		var waiting []string
@@ -97,6 +98,7 @@ func (r *run) awaitUntil(ctx context.Context, targets []target, until time.Time)
 				return false, 0, cmp.Or(err, failed(hint.Errorf("Run the job again, if nobody objects", "%s was deleted by somebody else meanwhile", t)))
 			}
 			waiting = append(waiting, t.Name+": "+message)
+			again = min(again, r.urge(ctx, stalled, lateService(v, t)))
 			next, err := judge.hopeless(ctx, v, t)
 			if err != nil {
 				return false, 0, err

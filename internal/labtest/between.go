@@ -6,6 +6,7 @@ import (
 	"net/http/httputil"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -14,6 +15,7 @@ import (
 type Between struct {
 	Lag time.Duration // of watches
 
+	t          testing.TB
 	kubeconfig string
 
 	mu       sync.Mutex
@@ -24,16 +26,22 @@ type Between struct {
 	cutting  chan struct{}
 	hangAt   string
 	hanging  chan struct{}
+	held     string // of watches that are held up
+	until    string // of the request that ends it
+	passing  chan struct{}
 }
 
 // Between begins to stand there. Pipelines pass it by Through.
 func (s *Space) Between() *Between {
 	s.t.Helper()
-	b := &Between{}
+	b := &Between{t: s.t}
 	b.kubeconfig = s.Front(func(forward *httputil.ReverseProxy) http.Handler {
 		forward.ModifyResponse = func(r *http.Response) error {
-			if r.Request.URL.Query().Get("watch") != "" && b.Lag > 0 {
-				r.Body = late(r.Body, b.Lag)
+			if r.Request.URL.Query().Get("watch") != "" {
+				if b.Lag > 0 {
+					r.Body = late(r.Body, b.Lag)
+				}
+				r.Body = heldBody{r.Body, b, r.Request.URL.RequestURI()}
 			}
 			return nil
 		}
@@ -62,7 +70,11 @@ func (b *Between) admit(r *http.Request) bool {
 	if b.cut {
 		return false
 	}
-	b.requests = append(b.requests, r.Method+" "+r.URL.RequestURI())
+	request := r.Method + " " + r.URL.RequestURI()
+	b.requests = append(b.requests, request)
+	if b.until != "" && strings.Contains(request, b.until) {
+		b.pass()
+	}
 	if r.Method != http.MethodGet && r.URL.Query().Get("dryRun") == "" {
 		b.writes++
 		if b.cut = b.cutAfter > 0 && b.writes >= b.cutAfter; b.cut {
@@ -85,6 +97,45 @@ func (b *Between) HangAt(text string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.hangAt, b.hanging = text, make(chan struct{})
+}
+
+// Hold holds up what watches bring whose URI contains a text, until a request
+// comes whose method and URI contain another.
+func (b *Between) Hold(watches, until string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held, b.until, b.passing = watches, until, make(chan struct{})
+	b.t.Cleanup(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.pass()
+	})
+}
+
+func (b *Between) pass() {
+	if b.until != "" {
+		b.until = ""
+		close(b.passing)
+	}
+}
+
+// heldBody is the body of a watch that Hold may hold up.
+type heldBody struct {
+	io.ReadCloser
+	between *Between
+	uri     string
+}
+
+func (h heldBody) Read(p []byte) (int, error) {
+	n, err := h.ReadCloser.Read(p)
+	b := h.between
+	b.mu.Lock()
+	held, passing := b.until != "" && strings.Contains(h.uri, b.held), b.passing
+	b.mu.Unlock()
+	if held {
+		<-passing
+	}
+	return n, err
 }
 
 func (b *Between) hang(r *http.Request) bool {
