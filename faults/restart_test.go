@@ -42,7 +42,10 @@ func TestStages_surviveARestartOfTheAPIServer(t *testing.T) {
 	p := &process{}
 	space := labtest.New(t, p.run)
 	pipeline := func(id int, tag string) labtest.Pipeline {
-		return space.Pipeline(id, staged(t, tag).Edit("deploy.yaml", "maxSurge: 25%", "maxSurge: 100%"))
+		// The cluster's own endpoints are late after a restart, however long a pod
+		// must be able to serve on then.
+		return space.Pipeline(id, staged(t, tag).Edit("deploy.yaml", "maxSurge: 25%", "maxSurge: 100%").
+			Edit("deploy.yaml", "          ports:", "          lifecycle: {preStop: {sleep: {seconds: 20}}}\n          ports:"))
 	}
 	pipeline(1, "v1-slow").Run("canary").Succeeds()
 	users := space.Users("app")

@@ -81,7 +81,7 @@ func (r *run) awaitUntil(ctx context.Context, targets []target, until time.Time)
 	defer cancel()
 	progress := r.progress()
 	judge := r.judge()
-	stalled := stalled{}
+	stalled := map[record.Object]time.Time{}
 	var last []string
 	err := r.watcher.Until(ctx, func(v *rollout.View) (bool, time.Duration, error) {
 		var waiting []string
@@ -98,7 +98,7 @@ func (r *run) awaitUntil(ctx context.Context, targets []target, until time.Time)
 				return false, 0, cmp.Or(err, failed(hint.Errorf("Run the job again, if nobody objects", "%s was deleted by somebody else meanwhile", t)))
 			}
 			waiting = append(waiting, t.Name+": "+message)
-			again = min(again, r.urge(ctx, stalled, lateService(v, t)))
+			again = min(again, r.urge(ctx, stalled, t, lateService(v, t)))
 			next, err := judge.hopeless(ctx, v, t)
 			if err != nil {
 				return false, 0, err
@@ -153,12 +153,13 @@ func lookDeployment(v *rollout.View, d *appsv1.Deployment, t target) (string, er
 		return p.Message, nil
 	}
 	for _, s := range t.services {
-		serving := v.Serving(t.Namespace, s).By[d.UID]
+		serving := v.Serving(t.Namespace, s)
+		all, staying := serving.By[d.UID], serving.By[d.UID]-serving.Leaving[d.UID]
 		switch {
-		case serving > p.Wanted:
-			return fmt.Sprintf("%d pods still to leave Service %s", serving-p.Wanted, s), nil
-		case serving < p.Wanted && !t.atMost:
-			return fmt.Sprintf("%d of %d pods are endpoints of Service %s", serving, p.Wanted, s), nil
+		case staying < p.Wanted && !t.atMost:
+			return fmt.Sprintf("%d of %d pods are endpoints of Service %s", staying, p.Wanted, s), nil
+		case all > p.Wanted:
+			return fmt.Sprintf("%d pods still to leave Service %s", all-p.Wanted, s), nil
 		}
 	}
 	return "", nil

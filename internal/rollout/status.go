@@ -167,8 +167,9 @@ func OfOther(o *unstructured.Unstructured) (p Progress, doomed string) {
 // Serving are the ready endpoints of a Service, by the Deployment whose pods
 // they are; those of no Deployment under the zero name.
 type Serving struct {
-	By    map[types.UID]int
-	Total int
+	By      map[types.UID]int
+	Leaving map[types.UID]int // of By: of pods that are being deleted
+	Total   int
 }
 
 // Share is the part of the ready endpoints that is a Deployment's, in percent.
@@ -192,7 +193,7 @@ func (v *View) Serving(namespace, service string) Serving {
 		}
 	}
 	ready := v.readyPods(namespace, service)
-	s := Serving{By: map[types.UID]int{}, Total: len(ready)}
+	s := Serving{By: map[types.UID]int{}, Leaving: map[types.UID]int{}, Total: len(ready)}
 	others := len(ready)
 	for _, p := range v.pods {
 		if p.Namespace != namespace || !ready[p.Name] {
@@ -200,6 +201,9 @@ func (v *View) Serving(namespace, service string) Serving {
 		}
 		if ref := metav1.GetControllerOfNoCopy(p); ref != nil {
 			s.By[deployments[ref.UID]]++
+			if p.DeletionTimestamp != nil {
+				s.Leaving[deployments[ref.UID]]++
+			}
 			others--
 		}
 	}

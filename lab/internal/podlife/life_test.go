@@ -239,17 +239,20 @@ func TestLife_sparesWhatAppearsSoonAfterThePod(t *testing.T) {
 }
 
 func TestLife_servesUntilItHasShutDown(t *testing.T) {
-	pod := podOf("v1", "Always")
-	f := record(pod).play(existing{}, 5*time.Second)
-	deleted, grace := metav1.NewTime(f.now), int64(30)
-	pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = &deleted, &grace
-	f.play(existing{}, shutdown-time.Second)
-	assert.False(t, f.life.Stopped())
-	assert.Equal(t, "Running running ready", f.states[len(f.states)-1])
-	f.play(existing{}, 2*time.Second)
-	assert.True(t, f.life.Stopped())
-	assert.Equal(t, "Succeeded Completed(0)", f.states[len(f.states)-1])
-	assert.Equal(t, "Killing spec.containers{app}: Stopping container app", f.events[len(f.events)-1])
+	for _, sleep := range []int64{0, 20} {
+		pod := podOf("v1", "Always")
+		pod.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{Sleep: &corev1.SleepAction{Seconds: sleep}}}
+		f := record(pod).play(existing{}, 5*time.Second)
+		deleted, grace := metav1.NewTime(f.now), int64(30)
+		pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = &deleted, &grace
+		f.play(existing{}, time.Duration(sleep)*time.Second+shutdown-time.Second)
+		assert.False(t, f.life.Stopped())
+		assert.Equal(t, "Running running ready", f.states[len(f.states)-1])
+		f.play(existing{}, 2*time.Second)
+		assert.True(t, f.life.Stopped())
+		assert.Equal(t, "Succeeded Completed(0)", f.states[len(f.states)-1])
+		assert.Equal(t, "Killing spec.containers{app}: Stopping container app", f.events[len(f.events)-1])
+	}
 }
 
 func TestLife_runsInitContainersFirst(t *testing.T) {

@@ -11,14 +11,14 @@ import (
 // machine to have everybody see that its pod is no endpoint any more.
 const shutdown = 3 * time.Second
 
-// stop ends a deleted pod: its running containers are told to stop, go on
-// serving while they shut down, and are then gone.
+// stop ends a deleted pod: its running containers are told to stop once their
+// preStop hooks have slept, go on serving while they shut down, and are then gone.
 func (l *Life) stop(s *step) {
 	if l.stopAt.IsZero() {
 		l.stopAt = s.now
 		for _, c := range l.all() {
 			if c.state.Running != nil {
-				l.stopAt = s.now.Add(min(shutdown, grace(s.pod)))
+				l.stopAt = latest(l.stopAt, s.now.Add(min(preStop(c.spec)+shutdown, grace(s.pod))))
 				c.event(s, corev1.EventTypeNormal, events.KillingContainer, "Stopping container %s", c.spec.Name)
 			}
 		}
@@ -32,6 +32,20 @@ func (l *Life) stop(s *step) {
 		}
 	}
 	l.stopped = true
+}
+
+func preStop(c *corev1.Container) time.Duration {
+	if c.Lifecycle == nil || c.Lifecycle.PreStop == nil || c.Lifecycle.PreStop.Sleep == nil {
+		return 0
+	}
+	return time.Duration(c.Lifecycle.PreStop.Sleep.Seconds) * time.Second
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func grace(pod *corev1.Pod) time.Duration {
