@@ -37,7 +37,9 @@ func TestStages_waitForTheirOwnChangesHoweverLateTheyAreSeen(t *testing.T) {
 // Where ready pods do not become endpoints, the cluster is asked to look again at
 // the Service, which is left as it was.
 func TestStages_urgeStalledEndpointsOn(t *testing.T) {
-	files := func(tag string) labtest.Files { return few(t, tag, 3).Edit("deploy.yaml", "maxSurge: 25%", "maxSurge: 100%") }
+	files := func(tag string) labtest.Files {
+		return few(t, tag, 3).Edit("deploy.yaml", "maxSurge: 25%", "maxSurge: 100%")
+	}
 	s := released(t, files("v1"))
 	between := s.Between()
 	before := s.Get(labtest.Services, "app")

@@ -67,6 +67,8 @@ func (r *run) urge(ctx context.Context, since map[record.Object]time.Time, t tar
 		return urgeAfter // the findings at the end say what to do
 	}
 	r.log.Printf("  Service %s does not send traffic to all ready pods: the cluster is asked to look at it again", late)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second) // both writes, or none
+	defer cancel()
 	ri := r.cluster.Dynamic.Resource(services).Namespace(t.Namespace)
 	for _, value := range []string{strconv.Quote(time.Now().UTC().Format(time.RFC3339Nano)), "null"} {
 		patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%s}}}`, urgedAnnotation, value)
