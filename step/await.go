@@ -154,7 +154,7 @@ func lookDeployment(v *rollout.View, d *appsv1.Deployment, t target) (string, er
 	}
 	for _, s := range t.services {
 		serving := v.Serving(t.Namespace, s)
-		all, staying := serving.By[d.UID], serving.By[d.UID]-serving.Leaving[d.UID]
+		all, staying := serving.By[d.UID], serving.Staying(d)
 		switch {
 		case staying < p.Wanted && !t.atMost:
 			return fmt.Sprintf("%d of %d pods are endpoints of Service %s", staying, p.Wanted, s), nil

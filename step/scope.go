@@ -142,10 +142,12 @@ func (r *run) withoutTrack(set labels.Set) labels.Set {
 
 // labelsOfPods are labels that all pods of a workload have.
 func labelsOfPods(o *unstructured.Unstructured) labels.Set {
-	if selector, _, _ := unstructured.NestedStringMap(o.Object, "spec", "selector", "matchLabels"); o.GetKind() != "Job" && o.GetKind() != "Pod" {
-		return selector
+	switch o.GetKind() {
+	case "Job", "Pod": // the server chooses a Job's selector
+		return canary.PodLabels(o)
 	}
-	return canary.PodLabels(o)
+	selector, _, _ := unstructured.NestedStringMap(o.Object, "spec", "selector", "matchLabels")
+	return selector
 }
 
 func selectorOf(service *unstructured.Unstructured) labels.Set {
@@ -153,6 +155,7 @@ func selectorOf(service *unstructured.Unstructured) labels.Set {
 	return selector
 }
 
+// selectsAny says whether a selector takes one of all; an empty one takes any.
 func selectsAny(selector labels.Set, all map[string]labels.Set) bool {
 	for _, set := range all {
 		if labels.SelectorFromSet(selector).Matches(set) {

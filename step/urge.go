@@ -31,10 +31,7 @@ func lateService(v *rollout.View, t target) string {
 		return ""
 	}
 	p := rollout.Of(d)
-	i := slices.IndexFunc(t.services, func(s string) bool {
-		serving := v.Serving(t.Namespace, s)
-		return serving.By[d.UID]-serving.Leaving[d.UID] < p.Wanted
-	})
+	i := slices.IndexFunc(t.services, func(s string) bool { return v.Serving(t.Namespace, s).Staying(d) < p.Wanted })
 	if !p.Done || i < 0 {
 		return ""
 	}
@@ -67,14 +64,15 @@ func (r *run) urge(ctx context.Context, since map[record.Object]time.Time, t tar
 		return urgeAfter // the findings at the end say what to do
 	}
 	r.log.Printf("  Service %s does not send traffic to all ready pods: the cluster is asked to look at it again", late)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second) // both writes, or none
+	// The second write follows whatever becomes of the first: its answer may be lost,
+	// or the stage be cancelled.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	ri := r.cluster.Dynamic.Resource(services).Namespace(t.Namespace)
 	for _, value := range []string{strconv.Quote(time.Now().UTC().Format(time.RFC3339Nano)), "null"} {
 		patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%s}}}`, urgedAnnotation, value)
 		if _, err := ri.Patch(ctx, late, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: cluster.Manager}); err != nil {
 			r.log.Note("Service %s could not be touched: %v", late, cluster.Explain(err))
-			break
 		}
 	}
 	return urgeAfter

@@ -57,8 +57,6 @@ func (w watching) shows(s Scope) bool { return w.store != nil && w.selector == s
 var (
 	Deployments    = appsv1.SchemeGroupVersion.WithResource("deployments")
 	ReplicaSets    = appsv1.SchemeGroupVersion.WithResource("replicasets")
-	StatefulSets   = appsv1.SchemeGroupVersion.WithResource("statefulsets")
-	DaemonSets     = appsv1.SchemeGroupVersion.WithResource("daemonsets")
 	Pods           = corev1.SchemeGroupVersion.WithResource("pods")
 	EndpointSlices = discoveryv1.SchemeGroupVersion.WithResource("endpointslices")
 )

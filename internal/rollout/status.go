@@ -172,6 +172,9 @@ type Serving struct {
 	Total   int
 }
 
+// Staying are a Deployment's ready endpoints but for those on their way out.
+func (s Serving) Staying(d *appsv1.Deployment) int { return s.By[d.UID] - s.Leaving[d.UID] }
+
 // Share is the part of the ready endpoints that is a Deployment's, in percent.
 func (s Serving) Share(d *appsv1.Deployment) float64 {
 	if s.Total == 0 || d == nil {

@@ -15,13 +15,14 @@ const shutdown = 3 * time.Second
 // preStop hooks have slept, go on serving while they shut down, and are then gone.
 func (l *Life) stop(s *step) {
 	if l.stopAt.IsZero() {
-		l.stopAt = s.now
+		var wait time.Duration
 		for _, c := range l.all() {
 			if c.state.Running != nil {
-				l.stopAt = latest(l.stopAt, s.now.Add(min(preStop(c.spec)+shutdown, grace(s.pod))))
+				wait = max(wait, min(preStop(c.spec)+shutdown, grace(s.pod)))
 				c.event(s, corev1.EventTypeNormal, events.KillingContainer, "Stopping container %s", c.spec.Name)
 			}
 		}
+		l.stopAt = s.now.Add(wait)
 	}
 	if l.stopped || !s.due(l.stopAt) {
 		return
@@ -39,13 +40,6 @@ func preStop(c *corev1.Container) time.Duration {
 		return 0
 	}
 	return time.Duration(c.Lifecycle.PreStop.Sleep.Seconds) * time.Second
-}
-
-func latest(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 func grace(pod *corev1.Pod) time.Duration {
