@@ -89,6 +89,24 @@ func (b *bench) namespace(ctx context.Context) (string, error) {
 	}
 }
 
+// remove deletes a namespace and waits until its pods have made room.
+func (b *bench) remove(ctx context.Context, namespace string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
+	for {
+		err := b.client.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil && !apierrors.IsConflict(err) { // it is on its way out
+			return err
+		}
+		if err := pause(ctx, time.Second); err != nil {
+			return fmt.Errorf("namespace %s is not gone yet: %w", namespace, err)
+		}
+	}
+}
+
 // pause lets the cluster's controllers come to rest between two runs.
 func pause(ctx context.Context, d time.Duration) error {
 	select {

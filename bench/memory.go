@@ -31,6 +31,10 @@ func (b *bench) memory(ctx context.Context) error {
 				return err
 			}
 		}
+		// A lab has room for 6,000 pods.
+		if err := b.remove(ctx, namespace); err != nil {
+			return err
+		}
 	}
 	b.report.add(t)
 	return nil
