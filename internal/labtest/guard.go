@@ -150,20 +150,13 @@ func asked(deployments map[string]*unstructured.Unstructured, selector labels.Se
 	return sum
 }
 
-// request sends requests all the time, from the first one that is answered: the
-// lab's load balancer may learn of the endpoints later than we do.
+// request sends requests all the time, from the first one that is answered.
 func (g *Guard) request(ctx context.Context) {
-	ticker := time.NewTicker(interval)
 	bounded, cancel := context.WithTimeout(ctx, hangGuard)
 	defer cancel()
-	for {
-		_, err := g.space.ask(bounded, g.service)
-		if err == nil {
-			break
-		}
-		require.NoError(g.space.t, bounded.Err(), "nobody answers: %v", err)
-		<-ticker.C
-	}
+	_, err := g.space.firstAnswer(bounded, g.service)
+	require.NoError(g.space.t, err, "nobody answers")
+	ticker := time.NewTicker(interval)
 	for range clients {
 		g.running.Go(func() {
 			for {

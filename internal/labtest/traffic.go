@@ -3,12 +3,14 @@ package labtest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -75,19 +77,42 @@ func (s *Space) Ask(service string, n int, versions ...string) map[string]int {
 
 // reach asks a Service until all of its ready endpoints have answered, and
 // nothing else does: the lab's load balancer learns of changes a moment later
-// than we do.
+// than we do. From the first answer on, no request may fail.
 func (s *Space) reach(ctx context.Context, service string, versions []string) {
 	s.t.Helper()
 	ready := s.ready(service)
 	answered := map[string]bool{}
-	for inRow := 0; inRow < 100 || len(answered) < len(ready); inRow++ {
-		a, err := s.ask(ctx, service)
+	a, err := s.firstAnswer(ctx, service)
+	for inRow := 1; ; inRow++ {
 		require.NoError(s.t, err, "Service %s: %d of %d endpoints have answered", service, len(answered), len(ready))
 		answered[a.Pod] = true
 		if !ready[a.Pod] || !slices.Contains(versions, a.Version) {
 			require.NoError(s.t, ctx.Err(), "Service %s still answers with %s of pod %s", service, a.Version, a.Pod)
-			ready, answered, inRow = s.ready(service), map[string]bool{}, -1
+			ready, answered, inRow = s.ready(service), map[string]bool{}, 0
 		}
+		if inRow >= 100 && len(answered) == len(ready) {
+			return
+		}
+		a, err = s.ask(ctx, service)
+	}
+}
+
+// firstAnswer asks a Service until it answers, which it does not before the lab's
+// load balancer has learnt of its endpoints.
+func (s *Space) firstAnswer(ctx context.Context, service string) (answer, error) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	var failure error
+	for {
+		a, err := s.ask(ctx, service)
+		if err == nil {
+			return a, nil
+		}
+		if ctx.Err() != nil {
+			return a, errors.Join(failure, err)
+		}
+		failure = err
+		<-ticker.C
 	}
 }
 
