@@ -35,7 +35,8 @@ func (b *bench) requests(ctx context.Context) error {
 	t := table{
 		title: "Requests to the API server, and bytes",
 		about: "A Deployment behind a Service, as counted at a proxy: every request, watches included, but for the renewals of the lock, one every five seconds. " +
-			"Bodies as they are on the wire, compressed; watches of more pods bring more bytes. One more or less is whether the watch had already told what was just written.",
+			"Bodies as they are on the wire, compressed; watches of more pods bring more bytes. " +
+			"What else chance decides: whether the watch had already told what was just written (a request); whether a second look falls into the same second as the first, which the record then does not say anew (a write); and how the cluster gathers changes of endpoints (bytes).",
 		head: []string{"", "requests, 10 pods", fmt.Sprintf("requests, %d pods", many), "of them writes", "KiB received, 10 pods", fmt.Sprintf("KiB received, %d pods", many), "KiB sent"},
 	}
 	constant := true
