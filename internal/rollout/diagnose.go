@@ -151,7 +151,7 @@ func Diagnose(g Group, now time.Time) []Finding {
 func findings(g Group, now time.Time) []*Finding {
 	found := []*Finding{g.Failure, createReplicaSet(g, now), createPods(g, now), createOthers(g, now)}
 	for _, pod := range judged(g.Pods) {
-		found = append(found, podFindings(g, pod, now)...)
+		found = append(found, podFindings(&g, pod, now)...)
 	}
 	return spareJob(g, slices.DeleteFunc(found, func(f *Finding) bool { return f == nil }))
 }
@@ -194,7 +194,7 @@ func isStale(g Group) bool {
 
 // judged leaves out the pods that are being deleted.
 func judged(pods []*corev1.Pod) []*corev1.Pod {
-	var rest []*corev1.Pod
+	rest := make([]*corev1.Pod, 0, len(pods))
 	for _, pod := range pods {
 		if pod != nil && pod.DeletionTimestamp == nil {
 			rest = append(rest, pod)

@@ -13,7 +13,7 @@ import (
 // Source: syncBoundClaim in
 // kubernetes/pkg/controller/volume/persistentvolume/pv_controller.go (phase
 // Lost, events ClaimLost and ClaimMisbound); krane's persistent_volume_claim.rb.
-func lostClaim(g Group, pod *corev1.Pod) *Finding {
+func lostClaim(g *Group, pod *corev1.Pod) *Finding {
 	for _, name := range claimsOf(pod) {
 		claim := g.Claims[name]
 		e := claimEvent(g, name, "ClaimLost", "ClaimMisbound")
@@ -40,7 +40,7 @@ func lostClaim(g Group, pod *corev1.Pod) *Finding {
 // kubernetes/pkg/controller/volume/persistentvolume/pv_controller.go; an
 // external provisioner's events have the same reasons
 // (sigs.k8s.io/sig-storage-lib-external-provisioner).
-func pendingClaim(g Group, pod *corev1.Pod) (why, next string) {
+func pendingClaim(g *Group, pod *corev1.Pod) (why, next string) {
 	for _, name := range claimsOf(pod) {
 		claim := g.Claims[name]
 		if claim != nil && claim.Status.Phase == corev1.ClaimBound {
@@ -69,7 +69,7 @@ var binding = []advice{
 }
 
 // claimEvent is the newest event with one of the reasons about a claim, or nil.
-func claimEvent(g Group, name string, reasons ...string) *corev1.Event {
+func claimEvent(g *Group, name string, reasons ...string) *corev1.Event {
 	var newest *corev1.Event
 	for _, e := range g.Events {
 		if e == nil || e.InvolvedObject.Kind != "PersistentVolumeClaim" || e.InvolvedObject.Name != name || !slices.Contains(reasons, e.Reason) {

@@ -3,8 +3,8 @@ package rollout
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,32 +13,38 @@ import (
 
 // container is one container of a pod, as the rules see it.
 type container struct {
-	group  Group
+	group  *Group
 	pod    *corev1.Pod
-	spec   corev1.Container // empty if the pod does not declare it
-	status corev1.ContainerStatus
+	spec   *corev1.Container // empty if the pod does not declare it
+	status *corev1.ContainerStatus
 	init   bool
 	now    time.Time
 }
 
 // containers are the init containers and the ordinary ones that have a status.
-func containers(g Group, pod *corev1.Pod, now time.Time) []container {
-	if pod == nil {
-		return nil
-	}
-	all := make([]container, 0, len(pod.Status.InitContainerStatuses)+len(pod.Status.ContainerStatuses))
-	add := func(statuses []corev1.ContainerStatus, specs []corev1.Container, init bool) {
-		for _, status := range statuses {
-			c := container{group: g, pod: pod, status: status, init: init, now: now}
-			if i := slices.IndexFunc(specs, func(s corev1.Container) bool { return s.Name == status.Name }); i >= 0 {
-				c.spec = specs[i]
+func containers(g *Group, pod *corev1.Pod, now time.Time) iter.Seq[container] {
+	return func(yield func(container) bool) {
+		each := func(statuses []corev1.ContainerStatus, specs []corev1.Container, init bool) bool {
+			for i := range statuses {
+				c := container{group: g, pod: pod, spec: specOf(specs, statuses[i].Name), status: &statuses[i], init: init, now: now}
+				if !yield(c) {
+					return false
+				}
 			}
-			all = append(all, c)
+			return true
+		}
+		_ = each(pod.Status.InitContainerStatuses, pod.Spec.InitContainers, true) &&
+			each(pod.Status.ContainerStatuses, pod.Spec.Containers, false)
+	}
+}
+
+func specOf(specs []corev1.Container, name string) *corev1.Container {
+	for i := range specs {
+		if specs[i].Name == name {
+			return &specs[i]
 		}
 	}
-	add(pod.Status.InitContainerStatuses, pod.Spec.InitContainers, true)
-	add(pod.Status.ContainerStatuses, pod.Spec.Containers, false)
-	return all
+	return &corev1.Container{}
 }
 
 // containerRules are tried in this order; the first that finds something

@@ -11,7 +11,7 @@ import (
 
 // podEvents are the events of a pod with one of the reasons, the oldest first;
 // those of one container if it is named.
-func podEvents(g Group, pod *corev1.Pod, container string, reasons ...string) []*corev1.Event {
+func podEvents(g *Group, pod *corev1.Pod, container string, reasons ...string) []*corev1.Event {
 	var events []*corev1.Event
 	for _, e := range g.Events {
 		if e == nil || e.InvolvedObject.Kind != "Pod" || e.InvolvedObject.Name != pod.Name || !slices.Contains(reasons, e.Reason) {
@@ -30,7 +30,7 @@ func podEvents(g Group, pod *corev1.Pod, container string, reasons ...string) []
 }
 
 // lastEvent is the newest of podEvents, or nil.
-func lastEvent(g Group, pod *corev1.Pod, container string, reasons ...string) *corev1.Event {
+func lastEvent(g *Group, pod *corev1.Pod, container string, reasons ...string) *corev1.Event {
 	events := podEvents(g, pod, container, reasons...)
 	if len(events) == 0 {
 		return nil
@@ -62,6 +62,9 @@ func LastTime(e *corev1.Event) time.Time {
 // anonymous takes out of a server's message what differs from pod to pod, so
 // that pods that share a cause have equal messages, and makes it one line.
 func anonymous(pod *corev1.Pod, message string) string {
+	if message == "" {
+		return ""
+	}
 	for _, r := range [][2]string{{string(pod.UID), "POD_UID"}, {pod.Name, "POD"}, {pod.Status.PodIP, "POD_IP"}} {
 		if r[0] != "" {
 			message = strings.ReplaceAll(message, r[0], r[1])

@@ -26,7 +26,7 @@ func Explain(g Group, now time.Time) []Finding {
 		case isReplaced(pod):
 			found = append(found, replaced(pod))
 		case !broken[pod.Name]:
-			found = append(found, slow(g, pod, now)...)
+			found = append(found, slow(&g, pod, now)...)
 		}
 	}
 	if len(found) == 0 {
@@ -64,17 +64,17 @@ func replaced(pod *corev1.Pod) *Finding {
 
 // slow is the first thing that explains why a pod is not ready; nothing if it
 // is.
-func slow(g Group, pod *corev1.Pod, now time.Time) []*Finding {
+func slow(g *Group, pod *corev1.Pod, now time.Time) []*Finding {
 	if isTrue(pod, corev1.PodReady) {
 		return nil
 	}
-	for _, rule := range []func(Group, *corev1.Pod) *Finding{unscheduled, notPrepared} {
+	for _, rule := range []func(*Group, *corev1.Pod) *Finding{unscheduled, notPrepared} {
 		if f := rule(g, pod); f != nil {
 			return []*Finding{f}
 		}
 	}
 	var found []*Finding
-	for _, c := range containers(g, pod, now) {
+	for c := range containers(g, pod, now) {
 		for _, rule := range []func(container) *Finding{pulling, stillWaiting, initRunning, probing} {
 			if f := rule(c); f != nil {
 				found = append(found, f)
@@ -105,7 +105,7 @@ func slow(g Group, pod *corev1.Pod, now time.Time) []*Finding {
 //
 // Source: PodReasonSchedulingGated and PodReasonSchedulerError in
 // k8s.io/api/core/v1.
-func unscheduled(g Group, pod *corev1.Pod) *Finding {
+func unscheduled(g *Group, pod *corev1.Pod) *Finding {
 	scheduled := condition(pod, corev1.PodScheduled)
 	switch {
 	case pod.Spec.NodeName != "" || pod.Status.Phase != corev1.PodPending:
@@ -145,7 +145,7 @@ func gates(pod *corev1.Pod) string {
 // or ConfigMap to mount is missing, or the network. Only events say that.
 //
 // Source: kubernetes/pkg/kubelet/events/event.go.
-func notPrepared(g Group, pod *corev1.Pod) *Finding {
+func notPrepared(g *Group, pod *corev1.Pod) *Finding {
 	if slices.ContainsFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.State.Running != nil }) {
 		return nil // what failed has healed
 	}

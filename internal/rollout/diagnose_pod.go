@@ -10,7 +10,7 @@ import (
 
 // podFindings are what is wrong with one pod as a whole, else with each of its
 // containers.
-func podFindings(g Group, pod *corev1.Pod, now time.Time) []*Finding {
+func podFindings(g *Group, pod *corev1.Pod, now time.Time) []*Finding {
 	switch pod.Status.Phase {
 	case corev1.PodSucceeded:
 		return nil
@@ -23,7 +23,7 @@ func podFindings(g Group, pod *corev1.Pod, now time.Time) []*Finding {
 		}
 	}
 	var found []*Finding
-	for _, c := range containers(g, pod, now) {
+	for c := range containers(g, pod, now) {
 		for _, rule := range containerRules {
 			if f := rule(c); f != nil {
 				found = append(found, f)
@@ -86,7 +86,7 @@ func isReplaced(pod *corev1.Pod) bool {
 //
 // Source: failed_schedule_reason in krane's kubernetes_resource/pod.rb;
 // kubernetes/pkg/scheduler/schedule_one.go writes the condition.
-func unschedulable(g Group, pod *corev1.Pod, now time.Time) *Finding {
+func unschedulable(g *Group, pod *corev1.Pod, now time.Time) *Finding {
 	scheduled := condition(pod, corev1.PodScheduled)
 	if scheduled == nil || scheduled.Status != corev1.ConditionFalse || scheduled.Reason != corev1.PodReasonUnschedulable {
 		return nil
@@ -121,7 +121,7 @@ var preemption = regexp.MustCompile(`[.,]?( no new claims to deallocate,)? preem
 // cluster-autoscaler/processors/status/eventing_scale_up_processor.go
 // (TriggeredScaleUp, NotTriggerScaleUp) and of Karpenter (Nominated:
 // karpenter.sh/docs/troubleshooting).
-func scalingUp(g Group, pod *corev1.Pod) bool {
+func scalingUp(g *Group, pod *corev1.Pod) bool {
 	newest := lastEvent(g, pod, "", "TriggeredScaleUp", "NotTriggerScaleUp", "Nominated")
 	return newest != nil && newest.Reason != "NotTriggerScaleUp"
 }

@@ -126,7 +126,7 @@ func makesRoom(g Group, now time.Time) bool {
 		return false
 	}
 	return slices.ContainsFunc(active(g.Pods), func(pod *corev1.Pod) bool {
-		return !isTrue(pod, corev1.PodReady) && len(podFindings(g, pod, now)) == 0
+		return !isTrue(pod, corev1.PodReady) && len(podFindings(&g, pod, now)) == 0
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -19,12 +20,18 @@ type keeper struct {
 	words  map[string]string
 }
 
+// keptKind marks what a keeper has made: an informer asks twice about what it lists.
+const keptKind = "kept"
+
 func newKeeper() *keeper {
 	return &keeper{newest: map[types.UID]*corev1.Pod{}, words: map[string]string{}}
 }
 
-// keep is the informer's transform. What it returned once it returns unchanged.
+// keep is the informer's transform. What it returned once it returns as it is.
 func (k *keeper) keep(o any) (any, error) {
+	if o, ok := o.(runtime.Object); ok && o.GetObjectKind().GroupVersionKind().Kind == keptKind {
+		return o, nil
+	}
 	switch o := o.(type) {
 	case *corev1.Pod:
 		return k.pod(o), nil
@@ -39,6 +46,7 @@ func (k *keeper) keep(o any) (any, error) {
 
 func (k *keeper) pod(p *corev1.Pod) *corev1.Pod {
 	kept := &corev1.Pod{
+		TypeMeta: metav1.TypeMeta{Kind: keptKind},
 		ObjectMeta: metav1.ObjectMeta{
 			Name: p.Name, Namespace: k.word(p.Namespace), UID: p.UID, ResourceVersion: p.ResourceVersion, Generation: p.Generation,
 			CreationTimestamp: p.CreationTimestamp, DeletionTimestamp: p.DeletionTimestamp,
@@ -59,7 +67,7 @@ func (k *keeper) pod(p *corev1.Pod) *corev1.Pod {
 			Phase: p.Status.Phase, Reason: p.Status.Reason, Message: p.Status.Message,
 			StartTime: p.Status.StartTime, PodIP: p.Status.PodIP, HostIP: k.word(p.Status.HostIP),
 			NominatedNodeName:     p.Status.NominatedNodeName,
-			Conditions:            k.conditions(p.Status.Conditions),
+			Conditions:            k.conditions(p),
 			ContainerStatuses:     k.statuses(p.Status.ContainerStatuses),
 			InitContainerStatuses: k.statuses(p.Status.InitContainerStatuses),
 		},
@@ -113,7 +121,17 @@ func claimed(volumes []corev1.Volume) []corev1.Volume {
 	return slices.DeleteFunc(slices.Clone(volumes), func(v corev1.Volume) bool { return v.PersistentVolumeClaim == nil && v.Ephemeral == nil })
 }
 
-func (k *keeper) conditions(all []corev1.PodCondition) []corev1.PodCondition {
+// implied are the conditions that are true of a pod before it is ready, and then
+// say no more.
+var implied = map[corev1.PodConditionType]bool{
+	corev1.PodReadyToStartContainers: true, corev1.PodInitialized: true, corev1.ContainersReady: true, corev1.PodScheduled: true,
+}
+
+func (k *keeper) conditions(p *corev1.Pod) []corev1.PodCondition {
+	all := p.Status.Conditions
+	if Ready(p) {
+		all = slices.DeleteFunc(slices.Clone(all), func(c corev1.PodCondition) bool { return implied[c.Type] && c.Status == corev1.ConditionTrue })
+	}
 	kept := make([]corev1.PodCondition, len(all))
 	for i, c := range all {
 		kept[i] = corev1.PodCondition{
@@ -138,6 +156,7 @@ func (k *keeper) statuses(all []corev1.ContainerStatus) []corev1.ContainerStatus
 // slice keeps which pods are ready endpoints of which Service.
 func (k *keeper) slice(s *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
 	kept := &discoveryv1.EndpointSlice{
+		TypeMeta:   metav1.TypeMeta{Kind: keptKind},
 		ObjectMeta: metav1.ObjectMeta{Name: s.Name, Namespace: s.Namespace, UID: s.UID, ResourceVersion: s.ResourceVersion, Labels: s.Labels},
 		Endpoints:  make([]discoveryv1.Endpoint, len(s.Endpoints)),
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	goruntime "runtime"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -19,8 +20,8 @@ func TestKeep_littleOfEachPod(t *testing.T) {
 		arrives func(i int) any
 		most    uint64 // bytes
 	}{
-		"a pod of two containers": {func(i int) any { return runningPod(t, i) }, 3000},
-		"an endpoint":             {func(i int) any { return endpoint(i) }, 1000},
+		"a pod of two containers": {func(i int) any { return runningPod(t, i) }, 2400},
+		"an endpoint":             {func(i int) any { return endpoint(i) }, 800},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := newKeeper()
@@ -39,7 +40,7 @@ func TestKeep_littleOfEachPod(t *testing.T) {
 	}
 }
 
-// The informer keeps anew what it has when it lists anew.
+// The informer asks twice about what it lists: that must not make a second copy.
 func TestKeep_twiceIsOnce(t *testing.T) {
 	k := newKeeper()
 	for _, o := range []any{runningPod(t, 1), endpoint(1)} {
@@ -47,8 +48,43 @@ func TestKeep_twiceIsOnce(t *testing.T) {
 		require.NoError(t, err)
 		twice, err := k.keep(once)
 		require.NoError(t, err)
-		assert.Equal(t, once, twice)
+		assert.Same(t, once, twice)
 	}
+}
+
+// What a pod's conditions say of it while it is not ready is kept.
+func TestKeep_conditionsUntilReady(t *testing.T) {
+	types := func(pod *corev1.Pod) []corev1.PodConditionType {
+		kept, err := newKeeper().keep(pod)
+		require.NoError(t, err)
+		var types []corev1.PodConditionType
+		for _, c := range kept.(*corev1.Pod).Status.Conditions {
+			types = append(types, c.Type)
+		}
+		return types
+	}
+	pod := runningPod(t, 1)
+	pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue})
+	assert.Equal(t, []corev1.PodConditionType{corev1.PodReady, corev1.DisruptionTarget}, types(pod))
+	pod.Status.Conditions[2].Status = corev1.ConditionFalse
+	assert.Len(t, types(pod), 6)
+}
+
+// A look at the view judges all pods, several times a second: what is well must
+// cost no memory.
+func TestDiagnose_allocatesNothingForPodsThatAreWell(t *testing.T) {
+	k := newKeeper()
+	allocations := func(pods int) float64 {
+		g := Group{Name: "Deployment app", Kind: "Deployment"}
+		for i := range pods {
+			kept, err := k.keep(runningPod(t, i))
+			require.NoError(t, err)
+			g.Pods = append(g.Pods, kept.(*corev1.Pod))
+		}
+		require.Empty(t, Diagnose(g, time.Now()))
+		return testing.AllocsPerRun(20, func() { Diagnose(g, time.Now()) })
+	}
+	assert.Equal(t, allocations(10), allocations(500))
 }
 
 // runningPod is the i-th pod of a ReplicaSet.
