@@ -70,8 +70,8 @@ func TestKeep_conditionsUntilReady(t *testing.T) {
 	assert.Len(t, types(pod), 6)
 }
 
-// A look at the view judges all pods, several times a second: what is well must
-// cost no memory.
+// Every look at the view judges all pods, several times a second: those that are
+// well must not add to the garbage.
 func TestDiagnose_allocatesNothingForPodsThatAreWell(t *testing.T) {
 	k := newKeeper()
 	allocations := func(pods int) float64 {
